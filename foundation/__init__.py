@@ -1,0 +1,1 @@
+"""The ground: errors, settings, telemetry, connections. It knows no service."""

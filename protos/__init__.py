@@ -1,0 +1,1 @@
+"""The contract: `.proto` files and the code generated from them."""
