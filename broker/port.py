@@ -1,0 +1,162 @@
+"""The broker as its users see it: subjects, messages, and what is promised of them.
+
+What every adapter keeps, and `tests/contract/test_broker.py` proves:
+
+- **At most once.** A message is delivered once or not at all; there is no acknowledgement. What
+  was published while the connection broke may be lost without a word: whoever needs it numbers
+  its messages and asks again.
+- **In order** for one publisher and one subscriber on one subject.
+- **A subscription outlives reconnects**; what was published meanwhile is gone.
+- **Bounded.** What waits for the connection, or for a slow subscriber, is bounded in bytes; past
+  that a publisher gets `Unavailable`, and a subscriber loses messages, which are counted.
+- **Undeliverable is told.** A message published with a reply subject that nobody subscribed to
+  comes back on that reply subject as a delivery with `undeliverable` set and an empty payload.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """One message as a subscriber gets it.
+
+    Args:
+        subject: what it was published to; for an undeliverable one, the reply subject.
+        payload: owned by the receiver.
+        reply: where an answer goes; "": none is wanted.
+        undeliverable: nobody listens on what we published with this subject as its reply.
+    """
+
+    subject: str
+    payload: bytes
+    reply: str = ""
+    undeliverable: bool = False
+
+
+Handler = Callable[[Delivery], None]
+"""Called on the event loop, in the order of arrival. It must neither block nor raise: what it
+raises is logged and counted, and the subscription goes on."""
+
+
+class Subscription(Protocol):
+    """Interest in a subject, until `unsubscribe`."""
+
+    async def unsubscribe(self) -> None:
+        """End it; the handler is not called any more. Repeating it does nothing."""
+
+
+class Broker(Protocol):
+    """A connection to the broker; see the module for what it promises."""
+
+    @property
+    def max_payload_bytes(self) -> int:
+        """The largest payload of one message."""
+
+    @property
+    def connected(self) -> bool:
+        """False while reconnecting and after `close`."""
+
+    async def subscribe(self, subject: str, handler: Handler, *, queue: str = "") -> Subscription:
+        """Call `handler` for every message on `subject`, which may end in the wildcard ``>``.
+
+        With `queue`, each message goes to one random member of that group. Messages published
+        after this returns, by whoever learned of it, arrive.
+
+        Raises:
+            Unavailable: the broker is closed.
+        """
+
+    async def publish(self, subject: str, payload: bytes, *, reply: str = "") -> None:
+        """Send `payload`; returns before it has arrived, and waits only while the socket is full.
+
+        Raises:
+            LimitExceeded: the payload is larger than `max_payload_bytes`.
+            Unavailable: disconnected, and the buffer for that is full; or closed.
+        """
+
+    async def request(self, subject: str, payload: bytes, *, timeout_s: float) -> bytes:
+        """Send `payload` and return the first answer.
+
+        Raises:
+            LimitExceeded: the payload is larger than `max_payload_bytes`.
+            Unavailable: `no_responders` (nobody listens; told at once) or `broker_timeout`.
+        """
+
+    async def gather(
+        self, subject: str, payload: bytes, *, copies: int, timeout_s: float
+    ) -> list[bytes]:
+        """Send `copies` requests and return the answers that came until all did or time was up.
+
+        Each copy goes to one random member of the queue group, perhaps to the same one twice.
+        Returns [] at once when nobody listens.
+
+        Raises:
+            LimitExceeded: the payload is larger than `max_payload_bytes`.
+            Unavailable: as for `publish`.
+        """
+
+    async def flush(self) -> None:
+        """Wait until the broker has read everything published so far.
+
+        Raises:
+            Unavailable: it did not within a few seconds.
+        """
+
+    async def register(
+        self,
+        *,
+        service: str,
+        version: str,
+        description: str,
+        metadata: Mapping[str, str],
+        endpoint: str,
+        subject: str,
+        queue: str,
+        handler: Handler,
+    ) -> Subscription:
+        """Subscribe `handler` as a queue member, announced as a service to the broker's tools.
+
+        Ending the subscription withdraws the announcement. Adapters without such tools only
+        subscribe.
+
+        Args:
+            service: letters, digits, ``-`` and ``_``; the kind of the service.
+            version: as semantic versioning writes it.
+            endpoint: the name of the endpoint that `subject` is.
+        """
+
+    def on_reconnect(self, callback: Callable[[], None]) -> None:
+        """Call `callback` on the event loop after each reconnect, when subscriptions are back."""
+
+    async def close(self) -> None:
+        """Send what was published, end every subscription, disconnect. Repeating does nothing."""
+
+
+class Blobs(Protocol):
+    """Named, immutable bytes of any size that outlive processes."""
+
+    async def put(self, name: str, data: bytes) -> None:
+        """Store `data`; a name that is there already is replaced whole.
+
+        Raises:
+            Unavailable: the store does not answer.
+        """
+
+    async def get(self, name: str) -> bytes:
+        """Return what was stored.
+
+        Raises:
+            NotFound: there is no such name.
+            Unavailable: the store does not answer, or what it has is damaged.
+        """
+
+    async def delete(self, name: str) -> None:
+        """Forget `name`; nothing happens when it is absent.
+
+        Raises:
+            Unavailable: the store does not answer.
+        """
