@@ -1,0 +1,1 @@
+"""The ANN workers: they own sessions, batch across them, compute, and write checkpoints."""

@@ -1,0 +1,1 @@
+"""Direct Contact: the stream's session machines, its gateway and its Python client."""

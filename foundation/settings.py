@@ -86,7 +86,7 @@ class Settings(Mapping[type[SettingsGroup], SettingsGroup]):
         self._groups = {type(group): group for group in groups}
 
     def __getitem__(self, group: type[GroupT]) -> GroupT:  # type: ignore[override]  # by class
-        return self._groups[group]  # type: ignore[return-value]  # the key is the value's class
+        return self._groups[group]
 
     def __iter__(self) -> Any:
         return iter(self._groups)

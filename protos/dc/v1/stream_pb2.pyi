@@ -207,7 +207,7 @@ class Hello(google.protobuf.message.Message):
     """The last output that arrived, as (seq, part); 0: none."""
     received_part: builtins.int
     oldest_retained_seq: builtins.int
-    """The oldest input that the client can still resend; 0: none."""
+    """The first input that the client can send: the oldest that it retains, or else the next new one."""
     features: builtins.int
     received_last: builtins.bool
     """True when the output at (received_seq, received_part) was the last part of its input."""

@@ -25,41 +25,39 @@ _sym_db = _symbol_database.Default()
 from protos.dc.v1 import stream_pb2 as protos_dot_dc_dot_v1_dot_stream__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$protos/dc/internal/v1/envelope.proto\x12\x0e\x64\x63.internal.v1\x1a\x19protos/dc/v1/stream.proto\"X\n\x0eWorkerEnvelope\x12\x0f\n\x07gateway\x18\x01 \x01(\t\x12\x0c\n\x04link\x18\x02 \x01(\x04\x12\'\n\x05items\x18\x03 \x03(\x0b\x32\x18.dc.internal.v1.ToWorker\"\xc1\x01\n\x08ToWorker\x12\x0f\n\x07session\x18\x01 \x01(\t\x12\r\n\x05\x65poch\x18\x02 \x01(\x04\x12\x12\n\nattachment\x18\x03 \x01(\x04\x12\r\n\x05\x66rame\x18\x04 \x01(\x0c\x12&\n\x06\x61ttach\x18\x05 \x01(\x0b\x32\x16.dc.internal.v1.Attach\x12&\n\x06\x64\x65tach\x18\x06 \x01(\x0b\x32\x16.dc.internal.v1.Detach\x12\"\n\x04sync\x18\x07 \x01(\x0b\x32\x14.dc.internal.v1.Sync\"\x99\x01\n\x06\x41ttach\x12\x0e\n\x06record\x18\x01 \x01(\x0c\x12*\n\x08received\x18\x02 \x01(\x0b\x32\x18.dc.internal.v1.Position\x12\x1b\n\x13oldest_retained_seq\x18\x03 \x01(\x04\x12\x12\n\nnewest_seq\x18\x04 \x01(\x04\x12\x13\n\x0b\x61\x62ove_epoch\x18\x05 \x01(\x04\x12\r\n\x05hello\x18\x06 \x01(\x08\"\x18\n\x06\x44\x65tach\x12\x0e\n\x06reason\x18\x01 \x01(\t\"3\n\x08Position\x12\x0b\n\x03seq\x18\x01 \x01(\x04\x12\x0c\n\x04part\x18\x02 \x01(\r\x12\x0c\n\x04last\x18\x03 \x01(\x08\"2\n\x04Sync\x12*\n\x08received\x18\x01 \x01(\x0b\x32\x18.dc.internal.v1.Position\"Y\n\x0fGatewayEnvelope\x12\x0e\n\x06worker\x18\x01 \x01(\t\x12\x0c\n\x04link\x18\x02 \x01(\x04\x12(\n\x05items\x18\x03 \x03(\x0b\x32\x19.dc.internal.v1.ToGateway\"\xcb\x02\n\tToGateway\x12\x0f\n\x07session\x18\x01 \x01(\t\x12\r\n\x05\x65poch\x18\x02 \x01(\x04\x12\x12\n\nattachment\x18\x03 \x01(\x04\x12\r\n\x05\x66rame\x18\x04 \x01(\x0c\x12\'\n\x05\x66irst\x18\x05 \x01(\x0b\x32\x18.dc.internal.v1.Position\x12&\n\x04last\x18\x06 \x01(\x0b\x32\x18.dc.internal.v1.Position\x12\x13\n\x0b\x64urable_seq\x18\x07 \x01(\x04\x12\x12\n\nwindow_seq\x18\x08 \x01(\x04\x12\x14\n\x0cwindow_bytes\x18\t \x01(\x04\x12*\n\x08\x61ttached\x18\n \x01(\x0b\x32\x18.dc.internal.v1.Attached\x12\x13\n\x0bresend_from\x18\x0b \x01(\x04\x12*\n\x08released\x18\x0c \x01(\x0b\x32\x18.dc.internal.v1.Released\"~\n\x08\x41ttached\x12\x1f\n\x07outcome\x18\x01 \x01(\x0e\x32\x0e.dc.v1.Outcome\x12\x10\n\x08next_seq\x18\x02 \x01(\x04\x12\x11\n\tlost_from\x18\x03 \x01(\x04\x12\x0f\n\x07lost_to\x18\x04 \x01(\x04\x12\x1b\n\x05\x65rror\x18\x05 \x01(\x0b\x32\x0c.dc.v1.Error\"a\n\x08Released\x12(\n\x07release\x18\x01 \x01(\x0e\x32\x17.dc.internal.v1.Release\x12\x0e\n\x06target\x18\x02 \x01(\t\x12\x1b\n\x05\x65rror\x18\x03 \x01(\x0b\x32\x0c.dc.v1.Error\"0\n\x0cOfferRequest\x12\x0f\n\x07network\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\r\"3\n\x05Offer\x12\x0e\n\x06worker\x18\x01 \x01(\t\x12\x0c\n\x04\x66ree\x18\x02 \x01(\x01\x12\x0c\n\x04warm\x18\x03 \x01(\x08\"B\n\x0e\x43ommandRequest\x12\x0f\n\x07session\x18\x01 \x01(\t\x12\x1f\n\x07\x63ommand\x18\x02 \x01(\x0b\x32\x0e.dc.v1.Command\"4\n\x0c\x43ommandReply\x12$\n\x06result\x18\x01 \x01(\x0b\x32\x14.dc.v1.CommandResult*u\n\x07Release\x12\x17\n\x13RELEASE_UNSPECIFIED\x10\x00\x12\x11\n\rRELEASE_MOVED\x10\x01\x12\x11\n\rRELEASE_ENDED\x10\x02\x12\x16\n\x12RELEASE_SUPERSEDED\x10\x03\x12\x13\n\x0fRELEASE_UNKNOWN\x10\x04\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$protos/dc/internal/v1/envelope.proto\x12\x0e\x64\x63.internal.v1\x1a\x19protos/dc/v1/stream.proto\"\x84\x01\n\x08\x45nvelope\x12\x0e\n\x06sender\x18\x01 \x01(\t\x12\x0c\n\x04link\x18\x02 \x01(\x04\x12+\n\tto_worker\x18\x03 \x03(\x0b\x32\x18.dc.internal.v1.ToWorker\x12-\n\nto_gateway\x18\x04 \x03(\x0b\x32\x19.dc.internal.v1.ToGateway\"3\n\x08Position\x12\x0b\n\x03seq\x18\x01 \x01(\x04\x12\x0c\n\x04part\x18\x02 \x01(\r\x12\x0c\n\x04last\x18\x03 \x01(\x08\"\xcb\x01\n\x08ToWorker\x12\x0f\n\x07session\x18\x01 \x01(\t\x12\r\n\x05\x65poch\x18\x02 \x01(\x04\x12\x12\n\nattachment\x18\x03 \x01(\x04\x12\r\n\x05\x66rame\x18\x04 \x01(\x0c\x12&\n\x06\x61ttach\x18\x05 \x01(\x0b\x32\x16.dc.internal.v1.Attach\x12&\n\x06\x64\x65tach\x18\x06 \x01(\x0b\x32\x16.dc.internal.v1.Detach\x12,\n\nsend_after\x18\x07 \x01(\x0b\x32\x18.dc.internal.v1.Position\"\x84\x01\n\x06\x41ttach\x12\x0e\n\x06record\x18\x01 \x01(\x0c\x12*\n\x08received\x18\x02 \x01(\x0b\x32\x18.dc.internal.v1.Position\x12\x1b\n\x13oldest_retained_seq\x18\x03 \x01(\x04\x12\x0c\n\x04take\x18\x04 \x01(\x08\x12\x13\n\x0b\x61\x62ove_epoch\x18\x05 \x01(\x04\"\x08\n\x06\x44\x65tach\"\xe9\x02\n\tToGateway\x12\x0f\n\x07session\x18\x01 \x01(\t\x12\r\n\x05\x65poch\x18\x02 \x01(\x04\x12\x12\n\nattachment\x18\x03 \x01(\x04\x12\r\n\x05\x66rame\x18\x04 \x01(\x0c\x12\x11\n\tfirst_seq\x18\x05 \x01(\x04\x12\x12\n\nfirst_part\x18\x06 \x01(\r\x12\x10\n\x08next_seq\x18\x07 \x01(\x04\x12\x11\n\tnext_part\x18\x08 \x01(\r\x12\x13\n\x0b\x64urable_seq\x18\t \x01(\x04\x12\x12\n\nwindow_seq\x18\n \x01(\x04\x12\x14\n\x0cwindow_bytes\x18\x0b \x01(\x04\x12\x0f\n\x07\x64ropped\x18\x0c \x03(\x04\x12\x12\n\ncommand_id\x18\r \x01(\t\x12*\n\x08\x61ttached\x18\x0e \x01(\x0b\x32\x18.dc.internal.v1.Attached\x12*\n\x08released\x18\x0f \x01(\x0b\x32\x18.dc.internal.v1.Released\x12\x11\n\tsend_from\x18\x10 \x01(\x04\"c\n\x08\x41ttached\x12\x1f\n\x07outcome\x18\x01 \x01(\x0e\x32\x0e.dc.v1.Outcome\x12\x12\n\nwanted_seq\x18\x02 \x01(\x04\x12\x11\n\tlost_from\x18\x03 \x01(\x04\x12\x0f\n\x07lost_to\x18\x04 \x01(\x04\"a\n\x08Released\x12(\n\x07release\x18\x01 \x01(\x0e\x32\x17.dc.internal.v1.Release\x12\x0e\n\x06target\x18\x02 \x01(\t\x12\x1b\n\x05\x65rror\x18\x03 \x01(\x0b\x32\x0c.dc.v1.Error\"\xfd\x01\n\nCheckpoint\x12\x0e\n\x06\x66ormat\x18\x01 \x01(\r\x12\r\n\x05\x65poch\x18\x02 \x01(\x04\x12\x0b\n\x03seq\x18\x03 \x01(\x04\x12\x0f\n\x07\x64ue_seq\x18\x04 \x01(\x04\x12\x10\n\x08\x64ue_part\x18\x05 \x01(\r\x12\x1e\n\x07outputs\x18\x06 \x03(\x0b\x32\r.dc.v1.Output\x12\r\n\x05state\x18\x07 \x01(\x0c\x12\x10\n\x08training\x18\x08 \x01(\x08\x12\x0f\n\x07learned\x18\t \x01(\x0c\x12\x0e\n\x06paused\x18\n \x01(\x08\x12-\n\x0f\x63ommand_results\x18\x0b \x03(\x0b\x32\x14.dc.v1.CommandResult\x12\x0f\n\x07weights\x18\x0c \x01(\t\"\x1f\n\x0cOfferRequest\x12\x0f\n\x07network\x18\x01 \x01(\t\"3\n\x05Offer\x12\x0e\n\x06worker\x18\x01 \x01(\t\x12\x0c\n\x04\x66ree\x18\x02 \x01(\x01\x12\x0c\n\x04warm\x18\x03 \x01(\x08\"B\n\x0e\x43ommandRequest\x12\x0f\n\x07session\x18\x01 \x01(\t\x12\x1f\n\x07\x63ommand\x18\x02 \x01(\x0b\x32\x0e.dc.v1.Command\"4\n\x0c\x43ommandReply\x12$\n\x06result\x18\x01 \x01(\x0b\x32\x14.dc.v1.CommandResult*\x8a\x01\n\x07Release\x12\x17\n\x13RELEASE_UNSPECIFIED\x10\x00\x12\x11\n\rRELEASE_MOVED\x10\x01\x12\x11\n\rRELEASE_ENDED\x10\x02\x12\x16\n\x12RELEASE_SUPERSEDED\x10\x03\x12\x13\n\x0fRELEASE_UNKNOWN\x10\x04\x12\x13\n\x0fRELEASE_REFUSED\x10\x05\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'protos.dc.internal.v1.envelope_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_RELEASE']._serialized_start=1533
-  _globals['_RELEASE']._serialized_end=1650
-  _globals['_WORKERENVELOPE']._serialized_start=83
-  _globals['_WORKERENVELOPE']._serialized_end=171
-  _globals['_TOWORKER']._serialized_start=174
-  _globals['_TOWORKER']._serialized_end=367
-  _globals['_ATTACH']._serialized_start=370
-  _globals['_ATTACH']._serialized_end=523
-  _globals['_DETACH']._serialized_start=525
-  _globals['_DETACH']._serialized_end=549
-  _globals['_POSITION']._serialized_start=551
-  _globals['_POSITION']._serialized_end=602
-  _globals['_SYNC']._serialized_start=604
-  _globals['_SYNC']._serialized_end=654
-  _globals['_GATEWAYENVELOPE']._serialized_start=656
-  _globals['_GATEWAYENVELOPE']._serialized_end=745
-  _globals['_TOGATEWAY']._serialized_start=748
-  _globals['_TOGATEWAY']._serialized_end=1079
-  _globals['_ATTACHED']._serialized_start=1081
-  _globals['_ATTACHED']._serialized_end=1207
-  _globals['_RELEASED']._serialized_start=1209
-  _globals['_RELEASED']._serialized_end=1306
-  _globals['_OFFERREQUEST']._serialized_start=1308
-  _globals['_OFFERREQUEST']._serialized_end=1356
-  _globals['_OFFER']._serialized_start=1358
-  _globals['_OFFER']._serialized_end=1409
-  _globals['_COMMANDREQUEST']._serialized_start=1411
-  _globals['_COMMANDREQUEST']._serialized_end=1477
-  _globals['_COMMANDREPLY']._serialized_start=1479
-  _globals['_COMMANDREPLY']._serialized_end=1531
+  _globals['_RELEASE']._serialized_start=1651
+  _globals['_RELEASE']._serialized_end=1789
+  _globals['_ENVELOPE']._serialized_start=84
+  _globals['_ENVELOPE']._serialized_end=216
+  _globals['_POSITION']._serialized_start=218
+  _globals['_POSITION']._serialized_end=269
+  _globals['_TOWORKER']._serialized_start=272
+  _globals['_TOWORKER']._serialized_end=475
+  _globals['_ATTACH']._serialized_start=478
+  _globals['_ATTACH']._serialized_end=610
+  _globals['_DETACH']._serialized_start=612
+  _globals['_DETACH']._serialized_end=620
+  _globals['_TOGATEWAY']._serialized_start=623
+  _globals['_TOGATEWAY']._serialized_end=984
+  _globals['_ATTACHED']._serialized_start=986
+  _globals['_ATTACHED']._serialized_end=1085
+  _globals['_RELEASED']._serialized_start=1087
+  _globals['_RELEASED']._serialized_end=1184
+  _globals['_CHECKPOINT']._serialized_start=1187
+  _globals['_CHECKPOINT']._serialized_end=1440
+  _globals['_OFFERREQUEST']._serialized_start=1442
+  _globals['_OFFERREQUEST']._serialized_end=1473
+  _globals['_OFFER']._serialized_start=1475
+  _globals['_OFFER']._serialized_end=1526
+  _globals['_COMMANDREQUEST']._serialized_start=1528
+  _globals['_COMMANDREQUEST']._serialized_end=1594
+  _globals['_COMMANDREPLY']._serialized_start=1596
+  _globals['_COMMANDREPLY']._serialized_end=1648
 # @@protoc_insertion_point(module_scope)

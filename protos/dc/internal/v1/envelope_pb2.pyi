@@ -37,9 +37,11 @@ class _ReleaseEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._EnumTy
     RELEASE_ENDED: _Release.ValueType  # 2
     """The session has ended."""
     RELEASE_SUPERSEDED: _Release.ValueType  # 3
-    """Another attachment took the session."""
+    """Another attachment has the session."""
     RELEASE_UNKNOWN: _Release.ValueType  # 4
-    """Not owned here."""
+    """Not held here."""
+    RELEASE_REFUSED: _Release.ValueType  # 5
+    """It cannot be served; `error` says why."""
 
 class Release(_Release, metaclass=_ReleaseEnumTypeWrapper): ...
 
@@ -49,141 +51,48 @@ RELEASE_MOVED: Release.ValueType  # 1
 RELEASE_ENDED: Release.ValueType  # 2
 """The session has ended."""
 RELEASE_SUPERSEDED: Release.ValueType  # 3
-"""Another attachment took the session."""
+"""Another attachment has the session."""
 RELEASE_UNKNOWN: Release.ValueType  # 4
-"""Not owned here."""
+"""Not held here."""
+RELEASE_REFUSED: Release.ValueType  # 5
+"""It cannot be served; `error` says why."""
 Global___Release: typing_extensions.TypeAlias = Release
 
 @typing.final
-class WorkerEnvelope(google.protobuf.message.Message):
-    """---------------------------------------------------------------- gateway to worker
-
-    On `dc.w.<worker>.in`.
-    """
+class Envelope(google.protobuf.message.Message):
+    """On `dc.w.<worker>.in` and `dc.g.<gateway>.out`."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
-    GATEWAY_FIELD_NUMBER: builtins.int
+    SENDER_FIELD_NUMBER: builtins.int
     LINK_FIELD_NUMBER: builtins.int
-    ITEMS_FIELD_NUMBER: builtins.int
-    gateway: builtins.str
-    """The gateway's name, new at each process start."""
+    TO_WORKER_FIELD_NUMBER: builtins.int
+    TO_GATEWAY_FIELD_NUMBER: builtins.int
+    sender: builtins.str
+    """The sender's name, new at each process start."""
     link: builtins.int
     @property
-    def items(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___ToWorker]:
-        """Empty: a heartbeat, which carries the number of the last envelope that held items."""
+    def to_worker(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___ToWorker]:
+        """No item at all: a heartbeat, which carries the number of the last envelope that held any."""
 
+    @property
+    def to_gateway(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___ToGateway]: ...
     def __init__(
         self,
         *,
-        gateway: builtins.str = ...,
+        sender: builtins.str = ...,
         link: builtins.int = ...,
-        items: collections.abc.Iterable[Global___ToWorker] | None = ...,
+        to_worker: collections.abc.Iterable[Global___ToWorker] | None = ...,
+        to_gateway: collections.abc.Iterable[Global___ToGateway] | None = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["gateway", b"gateway", "items", b"items", "link", b"link"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["link", b"link", "sender", b"sender", "to_gateway", b"to_gateway", "to_worker", b"to_worker"]) -> None: ...
 
-Global___WorkerEnvelope: typing_extensions.TypeAlias = WorkerEnvelope
-
-@typing.final
-class ToWorker(google.protobuf.message.Message):
-    DESCRIPTOR: google.protobuf.descriptor.Descriptor
-
-    SESSION_FIELD_NUMBER: builtins.int
-    EPOCH_FIELD_NUMBER: builtins.int
-    ATTACHMENT_FIELD_NUMBER: builtins.int
-    FRAME_FIELD_NUMBER: builtins.int
-    ATTACH_FIELD_NUMBER: builtins.int
-    DETACH_FIELD_NUMBER: builtins.int
-    SYNC_FIELD_NUMBER: builtins.int
-    session: builtins.str
-    epoch: builtins.int
-    attachment: builtins.int
-    frame: builtins.bytes
-    """A serialized dc.v1.ClientFrame, passed through as it came."""
-    @property
-    def attach(self) -> Global___Attach: ...
-    @property
-    def detach(self) -> Global___Detach: ...
-    @property
-    def sync(self) -> Global___Sync:
-        """Ask for the outputs after the position in `sync` again."""
-
-    def __init__(
-        self,
-        *,
-        session: builtins.str = ...,
-        epoch: builtins.int = ...,
-        attachment: builtins.int = ...,
-        frame: builtins.bytes = ...,
-        attach: Global___Attach | None = ...,
-        detach: Global___Detach | None = ...,
-        sync: Global___Sync | None = ...,
-    ) -> None: ...
-    def HasField(self, field_name: typing.Literal["attach", b"attach", "detach", b"detach", "sync", b"sync"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["attach", b"attach", "attachment", b"attachment", "detach", b"detach", "epoch", b"epoch", "frame", b"frame", "session", b"session", "sync", b"sync"]) -> None: ...
-
-Global___ToWorker: typing_extensions.TypeAlias = ToWorker
-
-@typing.final
-class Attach(google.protobuf.message.Message):
-    """Serve this session, for this attachment."""
-
-    DESCRIPTOR: google.protobuf.descriptor.Descriptor
-
-    RECORD_FIELD_NUMBER: builtins.int
-    RECEIVED_FIELD_NUMBER: builtins.int
-    OLDEST_RETAINED_SEQ_FIELD_NUMBER: builtins.int
-    NEWEST_SEQ_FIELD_NUMBER: builtins.int
-    ABOVE_EPOCH_FIELD_NUMBER: builtins.int
-    HELLO_FIELD_NUMBER: builtins.int
-    record: builtins.bytes
-    """The session's record as JSON, for a worker that does not hold the session."""
-    oldest_retained_seq: builtins.int
-    """The oldest input that the gateway or the client can resend; 0: none."""
-    newest_seq: builtins.int
-    """The newest input that any of them saw answered or sent; 0: none."""
-    above_epoch: builtins.int
-    """Take ownership with an epoch above this one; 0: serve only if owned."""
-    hello: builtins.bool
-    """True: the client has just said Hello. False: the gateway moves an attached session."""
-    @property
-    def received(self) -> Global___Position:
-        """The last output that arrived at the client."""
-
-    def __init__(
-        self,
-        *,
-        record: builtins.bytes = ...,
-        received: Global___Position | None = ...,
-        oldest_retained_seq: builtins.int = ...,
-        newest_seq: builtins.int = ...,
-        above_epoch: builtins.int = ...,
-        hello: builtins.bool = ...,
-    ) -> None: ...
-    def HasField(self, field_name: typing.Literal["received", b"received"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["above_epoch", b"above_epoch", "hello", b"hello", "newest_seq", b"newest_seq", "oldest_retained_seq", b"oldest_retained_seq", "received", b"received", "record", b"record"]) -> None: ...
-
-Global___Attach: typing_extensions.TypeAlias = Attach
-
-@typing.final
-class Detach(google.protobuf.message.Message):
-    """The socket is gone; keep the session for its resume time."""
-
-    DESCRIPTOR: google.protobuf.descriptor.Descriptor
-
-    REASON_FIELD_NUMBER: builtins.int
-    reason: builtins.str
-    def __init__(
-        self,
-        *,
-        reason: builtins.str = ...,
-    ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["reason", b"reason"]) -> None: ...
-
-Global___Detach: typing_extensions.TypeAlias = Detach
+Global___Envelope: typing_extensions.TypeAlias = Envelope
 
 @typing.final
 class Position(google.protobuf.message.Message):
+    """The output just before a cursor; `seq` 0: none."""
+
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
     SEQ_FIELD_NUMBER: builtins.int
@@ -205,82 +114,138 @@ class Position(google.protobuf.message.Message):
 Global___Position: typing_extensions.TypeAlias = Position
 
 @typing.final
-class Sync(google.protobuf.message.Message):
-    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+class ToWorker(google.protobuf.message.Message):
+    """---------------------------------------------------------------- gateway to worker"""
 
-    RECEIVED_FIELD_NUMBER: builtins.int
-    @property
-    def received(self) -> Global___Position: ...
-    def __init__(
-        self,
-        *,
-        received: Global___Position | None = ...,
-    ) -> None: ...
-    def HasField(self, field_name: typing.Literal["received", b"received"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["received", b"received"]) -> None: ...
-
-Global___Sync: typing_extensions.TypeAlias = Sync
-
-@typing.final
-class GatewayEnvelope(google.protobuf.message.Message):
-    """---------------------------------------------------------------- worker to gateway
-
-    On `dc.g.<gateway>.out`.
-    """
-
-    DESCRIPTOR: google.protobuf.descriptor.Descriptor
-
-    WORKER_FIELD_NUMBER: builtins.int
-    LINK_FIELD_NUMBER: builtins.int
-    ITEMS_FIELD_NUMBER: builtins.int
-    worker: builtins.str
-    """The worker's name, new at each process start."""
-    link: builtins.int
-    @property
-    def items(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___ToGateway]: ...
-    def __init__(
-        self,
-        *,
-        worker: builtins.str = ...,
-        link: builtins.int = ...,
-        items: collections.abc.Iterable[Global___ToGateway] | None = ...,
-    ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["items", b"items", "link", b"link", "worker", b"worker"]) -> None: ...
-
-Global___GatewayEnvelope: typing_extensions.TypeAlias = GatewayEnvelope
-
-@typing.final
-class ToGateway(google.protobuf.message.Message):
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
     SESSION_FIELD_NUMBER: builtins.int
     EPOCH_FIELD_NUMBER: builtins.int
     ATTACHMENT_FIELD_NUMBER: builtins.int
     FRAME_FIELD_NUMBER: builtins.int
-    FIRST_FIELD_NUMBER: builtins.int
-    LAST_FIELD_NUMBER: builtins.int
+    ATTACH_FIELD_NUMBER: builtins.int
+    DETACH_FIELD_NUMBER: builtins.int
+    SEND_AFTER_FIELD_NUMBER: builtins.int
+    session: builtins.str
+    epoch: builtins.int
+    attachment: builtins.int
+    frame: builtins.bytes
+    """A serialized dc.v1.ClientFrame, passed through as it came."""
+    @property
+    def attach(self) -> Global___Attach: ...
+    @property
+    def detach(self) -> Global___Detach: ...
+    @property
+    def send_after(self) -> Global___Position:
+        """Send the outputs after this position again."""
+
+    def __init__(
+        self,
+        *,
+        session: builtins.str = ...,
+        epoch: builtins.int = ...,
+        attachment: builtins.int = ...,
+        frame: builtins.bytes = ...,
+        attach: Global___Attach | None = ...,
+        detach: Global___Detach | None = ...,
+        send_after: Global___Position | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["attach", b"attach", "detach", b"detach", "send_after", b"send_after"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["attach", b"attach", "attachment", b"attachment", "detach", b"detach", "epoch", b"epoch", "frame", b"frame", "send_after", b"send_after", "session", b"session"]) -> None: ...
+
+Global___ToWorker: typing_extensions.TypeAlias = ToWorker
+
+@typing.final
+class Attach(google.protobuf.message.Message):
+    """Serve this session, for this attachment."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    RECORD_FIELD_NUMBER: builtins.int
+    RECEIVED_FIELD_NUMBER: builtins.int
+    OLDEST_RETAINED_SEQ_FIELD_NUMBER: builtins.int
+    TAKE_FIELD_NUMBER: builtins.int
+    ABOVE_EPOCH_FIELD_NUMBER: builtins.int
+    record: builtins.bytes
+    """The session's record as JSON, for a worker that does not hold the session."""
+    oldest_retained_seq: builtins.int
+    """The first input that the gateway or the client can send."""
+    take: builtins.bool
+    """Take the session with an epoch above this one, where it is not held already."""
+    above_epoch: builtins.int
+    @property
+    def received(self) -> Global___Position:
+        """The last output that arrived at the client."""
+
+    def __init__(
+        self,
+        *,
+        record: builtins.bytes = ...,
+        received: Global___Position | None = ...,
+        oldest_retained_seq: builtins.int = ...,
+        take: builtins.bool = ...,
+        above_epoch: builtins.int = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["received", b"received"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["above_epoch", b"above_epoch", "oldest_retained_seq", b"oldest_retained_seq", "received", b"received", "record", b"record", "take", b"take"]) -> None: ...
+
+Global___Attach: typing_extensions.TypeAlias = Attach
+
+@typing.final
+class Detach(google.protobuf.message.Message):
+    """The socket is gone; keep the session for its resume time."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+
+Global___Detach: typing_extensions.TypeAlias = Detach
+
+@typing.final
+class ToGateway(google.protobuf.message.Message):
+    """---------------------------------------------------------------- worker to gateway"""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    SESSION_FIELD_NUMBER: builtins.int
+    EPOCH_FIELD_NUMBER: builtins.int
+    ATTACHMENT_FIELD_NUMBER: builtins.int
+    FRAME_FIELD_NUMBER: builtins.int
+    FIRST_SEQ_FIELD_NUMBER: builtins.int
+    FIRST_PART_FIELD_NUMBER: builtins.int
+    NEXT_SEQ_FIELD_NUMBER: builtins.int
+    NEXT_PART_FIELD_NUMBER: builtins.int
     DURABLE_SEQ_FIELD_NUMBER: builtins.int
     WINDOW_SEQ_FIELD_NUMBER: builtins.int
     WINDOW_BYTES_FIELD_NUMBER: builtins.int
+    DROPPED_FIELD_NUMBER: builtins.int
+    COMMAND_ID_FIELD_NUMBER: builtins.int
     ATTACHED_FIELD_NUMBER: builtins.int
-    RESEND_FROM_FIELD_NUMBER: builtins.int
     RELEASED_FIELD_NUMBER: builtins.int
+    SEND_FROM_FIELD_NUMBER: builtins.int
     session: builtins.str
     epoch: builtins.int
     attachment: builtins.int
     frame: builtins.bytes
     """A serialized dc.v1.ServerFrame, passed through as it goes out."""
+    first_seq: builtins.int
+    """Where `frame` holds outputs: the first one as (seq, part), and the next one due after them."""
+    first_part: builtins.int
+    next_seq: builtins.int
+    next_part: builtins.int
     durable_seq: builtins.int
     window_seq: builtins.int
     window_bytes: builtins.int
-    resend_from: builtins.int
-    """Send the retained inputs from here again."""
+    command_id: builtins.str
+    """The command whose result is in `frame`."""
+    send_from: builtins.int
+    """Send the kept inputs from here again; 0: nothing is asked."""
     @property
-    def first(self) -> Global___Position:
-        """The outputs in `frame`, so that the gateway need not parse it."""
+    def dropped(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.int]:
+        """Inputs that were answered as dropped: if they are sent again, then with `skip`."""
 
-    @property
-    def last(self) -> Global___Position: ...
     @property
     def attached(self) -> Global___Attached: ...
     @property
@@ -292,17 +257,21 @@ class ToGateway(google.protobuf.message.Message):
         epoch: builtins.int = ...,
         attachment: builtins.int = ...,
         frame: builtins.bytes = ...,
-        first: Global___Position | None = ...,
-        last: Global___Position | None = ...,
+        first_seq: builtins.int = ...,
+        first_part: builtins.int = ...,
+        next_seq: builtins.int = ...,
+        next_part: builtins.int = ...,
         durable_seq: builtins.int = ...,
         window_seq: builtins.int = ...,
         window_bytes: builtins.int = ...,
+        dropped: collections.abc.Iterable[builtins.int] | None = ...,
+        command_id: builtins.str = ...,
         attached: Global___Attached | None = ...,
-        resend_from: builtins.int = ...,
         released: Global___Released | None = ...,
+        send_from: builtins.int = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["attached", b"attached", "first", b"first", "last", b"last", "released", b"released"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["attached", b"attached", "attachment", b"attachment", "durable_seq", b"durable_seq", "epoch", b"epoch", "first", b"first", "frame", b"frame", "last", b"last", "released", b"released", "resend_from", b"resend_from", "session", b"session", "window_bytes", b"window_bytes", "window_seq", b"window_seq"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["attached", b"attached", "released", b"released"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["attached", b"attached", "attachment", b"attachment", "command_id", b"command_id", "dropped", b"dropped", "durable_seq", b"durable_seq", "epoch", b"epoch", "first_part", b"first_part", "first_seq", b"first_seq", "frame", b"frame", "next_part", b"next_part", "next_seq", b"next_seq", "released", b"released", "send_from", b"send_from", "session", b"session", "window_bytes", b"window_bytes", "window_seq", b"window_seq"]) -> None: ...
 
 Global___ToGateway: typing_extensions.TypeAlias = ToGateway
 
@@ -313,29 +282,23 @@ class Attached(google.protobuf.message.Message):
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
     OUTCOME_FIELD_NUMBER: builtins.int
-    NEXT_SEQ_FIELD_NUMBER: builtins.int
+    WANTED_SEQ_FIELD_NUMBER: builtins.int
     LOST_FROM_FIELD_NUMBER: builtins.int
     LOST_TO_FIELD_NUMBER: builtins.int
-    ERROR_FIELD_NUMBER: builtins.int
     outcome: protos.dc.v1.stream_pb2.Outcome.ValueType
-    next_seq: builtins.int
+    wanted_seq: builtins.int
+    """The first input that the worker does not have."""
     lost_from: builtins.int
     lost_to: builtins.int
-    @property
-    def error(self) -> protos.dc.v1.stream_pb2.Error:
-        """Set: refused, and why."""
-
     def __init__(
         self,
         *,
         outcome: protos.dc.v1.stream_pb2.Outcome.ValueType = ...,
-        next_seq: builtins.int = ...,
+        wanted_seq: builtins.int = ...,
         lost_from: builtins.int = ...,
         lost_to: builtins.int = ...,
-        error: protos.dc.v1.stream_pb2.Error | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["error", b"error"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["error", b"error", "lost_from", b"lost_from", "lost_to", b"lost_to", "next_seq", b"next_seq", "outcome", b"outcome"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["lost_from", b"lost_from", "lost_to", b"lost_to", "outcome", b"outcome", "wanted_seq", b"wanted_seq"]) -> None: ...
 
 Global___Attached: typing_extensions.TypeAlias = Attached
 
@@ -364,6 +327,70 @@ class Released(google.protobuf.message.Message):
 Global___Released: typing_extensions.TypeAlias = Released
 
 @typing.final
+class Checkpoint(google.protobuf.message.Message):
+    """---------------------------------------------------------------- checkpoints
+
+    A session after input `seq`, as it lies in Redis.
+    """
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    FORMAT_FIELD_NUMBER: builtins.int
+    EPOCH_FIELD_NUMBER: builtins.int
+    SEQ_FIELD_NUMBER: builtins.int
+    DUE_SEQ_FIELD_NUMBER: builtins.int
+    DUE_PART_FIELD_NUMBER: builtins.int
+    OUTPUTS_FIELD_NUMBER: builtins.int
+    STATE_FIELD_NUMBER: builtins.int
+    TRAINING_FIELD_NUMBER: builtins.int
+    LEARNED_FIELD_NUMBER: builtins.int
+    PAUSED_FIELD_NUMBER: builtins.int
+    COMMAND_RESULTS_FIELD_NUMBER: builtins.int
+    WEIGHTS_FIELD_NUMBER: builtins.int
+    format: builtins.int
+    """Of this message's meaning; a reader refuses the ones that it does not know."""
+    epoch: builtins.int
+    seq: builtins.int
+    due_seq: builtins.int
+    """The next output that the client had not acknowledged."""
+    due_part: builtins.int
+    state: builtins.bytes
+    """The backend's own encoding; empty: the initial state."""
+    training: builtins.bool
+    learned: builtins.bytes
+    """The session's private weights and optimizer state; empty: the version's own."""
+    paused: builtins.bool
+    weights: builtins.str
+    """The version whose weights are the base, where `restore` changed it."""
+    @property
+    def outputs(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[protos.dc.v1.stream_pb2.Output]:
+        """Outputs from there on."""
+
+    @property
+    def command_results(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[protos.dc.v1.stream_pb2.CommandResult]:
+        """Answers to recent commands, so that a repeated one is answered and not carried out."""
+
+    def __init__(
+        self,
+        *,
+        format: builtins.int = ...,
+        epoch: builtins.int = ...,
+        seq: builtins.int = ...,
+        due_seq: builtins.int = ...,
+        due_part: builtins.int = ...,
+        outputs: collections.abc.Iterable[protos.dc.v1.stream_pb2.Output] | None = ...,
+        state: builtins.bytes = ...,
+        training: builtins.bool = ...,
+        learned: builtins.bytes = ...,
+        paused: builtins.bool = ...,
+        command_results: collections.abc.Iterable[protos.dc.v1.stream_pb2.CommandResult] | None = ...,
+        weights: builtins.str = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["command_results", b"command_results", "due_part", b"due_part", "due_seq", b"due_seq", "epoch", b"epoch", "format", b"format", "learned", b"learned", "outputs", b"outputs", "paused", b"paused", "seq", b"seq", "state", b"state", "training", b"training", "weights", b"weights"]) -> None: ...
+
+Global___Checkpoint: typing_extensions.TypeAlias = Checkpoint
+
+@typing.final
 class OfferRequest(google.protobuf.message.Message):
     """---------------------------------------------------------------- placement and commands
 
@@ -373,16 +400,14 @@ class OfferRequest(google.protobuf.message.Message):
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
     NETWORK_FIELD_NUMBER: builtins.int
-    VERSION_FIELD_NUMBER: builtins.int
     network: builtins.str
-    version: builtins.int
+    """tenant.network.version"""
     def __init__(
         self,
         *,
         network: builtins.str = ...,
-        version: builtins.int = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["network", b"network", "version", b"version"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["network", b"network"]) -> None: ...
 
 Global___OfferRequest: typing_extensions.TypeAlias = OfferRequest
 
@@ -395,8 +420,9 @@ class Offer(google.protobuf.message.Message):
     WARM_FIELD_NUMBER: builtins.int
     worker: builtins.str
     free: builtins.float
-    """0 to 1: the share of the worker that is free."""
+    """0 to 1: the share of the worker that is free; 0: do not come."""
     warm: builtins.bool
+    """The network is loaded already."""
     def __init__(
         self,
         *,
