@@ -124,9 +124,18 @@ class Broker(Protocol):
         subscribe.
 
         Args:
-            service: letters, digits, ``-`` and ``_``; the kind of the service.
+            service: the kind of the service: letters, digits, ``-`` and ``_``.
             version: as semantic versioning writes it.
+            description: for people.
+            metadata: of this process, such as its name and its pool.
             endpoint: the name of the endpoint that `subject` is.
+            subject: where requests come.
+            queue: the group whose members share the requests.
+            handler: as for `subscribe`.
+
+        Raises:
+            InvalidInput: a name or the version is not valid.
+            Unavailable: the broker is closed or disconnected.
         """
 
     def on_reconnect(self, callback: Callable[[], None]) -> None:

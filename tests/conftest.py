@@ -1,0 +1,69 @@
+"""Fixtures that every kind of test may use: real servers, and clients connected to them."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+from redis.asyncio import Redis
+
+from broker.nats import NatsBroker
+from broker.nats import connect as connect_broker
+from foundation.redis import connect as connect_redis
+from foundation.settings import BrokerSettings
+from tests.support.servers import NatsServer, RedisServer
+
+
+@pytest.fixture(scope="session")
+def nats_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NatsServer]:
+    """One NATS for the whole run. Tests that stop it take `own_nats_server`."""
+    server = NatsServer(tmp_path_factory.mktemp("nats"))
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    """One Redis for the whole run. Tests that stop it take `own_redis_server`."""
+    server = RedisServer(tmp_path_factory.mktemp("redis"))
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def own_nats_server(tmp_path: Path) -> Iterator[NatsServer]:
+    """A NATS of this test alone, to kill, freeze and restart."""
+    server = NatsServer(tmp_path / "nats")
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def own_redis_server(tmp_path: Path) -> Iterator[RedisServer]:
+    """A Redis of this test alone, which finds its data again after a restart."""
+    server = RedisServer(tmp_path / "redis", durable=True)
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+async def broker(nats_server: NatsServer) -> AsyncIterator[NatsBroker]:
+    """A broker connected to the run's NATS. Subjects are shared: choose names of your own."""
+    settings = BrokerSettings(nats_url=nats_server.url)
+    connected = await connect_broker(settings, name="test")
+    yield connected
+    await connected.close()
+
+
+@pytest.fixture
+async def redis(redis_server: RedisServer) -> AsyncIterator[Redis]:
+    """A client of the run's Redis, whose database is empty."""
+    client = await connect_redis(redis_server.url, timeout_s=20)
+    await client.flushdb()
+    yield client
+    await client.aclose()

@@ -1,0 +1,1 @@
+"""What tests share: real servers, faults on the wire, conditions with deadlines."""
