@@ -1,0 +1,1 @@
+"""One machine: the `direct-contact` command, the embedded servers, the supervisor, the demo."""

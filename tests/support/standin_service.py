@@ -53,7 +53,7 @@ class Rest(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(data)
 
-    def log_message(self, format: str, *args: object) -> None:
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002
         pass
 
 
@@ -88,7 +88,7 @@ def main() -> None:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
     signal.signal(signal.SIGINT, lambda *_: os._exit(66))
     if os.environ.get("STANDIN_CRASH") == ROLE:
-        print("its settings are wrong", file=sys.stderr)
+        sys.stderr.write("its settings are wrong\n")
         sys.exit(3)
     server = None
     port = 0
@@ -101,7 +101,7 @@ def main() -> None:
     card = STATE / f"worker.{NAME}"
     if ROLE == "ann_worker":
         replace(card, json.dumps({**me, "pool": "default", "state": "ready", "sessions": 0}))
-    print(f"12:00:00.000 I {NAME}: started with {os.environ['DC_LOG_LEVEL']}", file=sys.stderr)
+    sys.stderr.write(f"12:00:00.000 I {NAME}: started with {os.environ['DC_LOG_LEVEL']}\n")
     ready = Path(os.environ["DC_READY_FILE"])
     ready.with_suffix(".draft").write_text(json.dumps(me))
     ready.with_suffix(".draft").replace(ready)

@@ -1,0 +1,101 @@
+# `make` alone tells what there is. PYTHON=python3.12 make demo  chooses another Python.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+PROTOS := $(wildcard protos/dc/v1/*.proto protos/dc/internal/v1/*.proto)
+PROTOC := PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m grpc_tools.protoc -I .
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.SUFFIXES:
+
+.PHONY: help
+help: ## This list
+	@echo "Direct Contact: live neural-network sessions. First: make demo"
+	@echo
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@echo
+	@echo "Everything is installed into $(VENV), with the versions of constraints.txt."
+	@echo "More words for a command go in ARGS: make test ARGS='-k gru -x'"
+
+.PHONY: demo
+demo: $(VENV)/.local-installed ## Train, answer and scale on this machine: one minute
+	@$(BIN)/direct-contact demo $(ARGS)
+
+.PHONY: up
+up: $(VENV)/.local-installed ## Run the stack here until Ctrl-C
+	@$(BIN)/direct-contact up $(ARGS)
+
+.PHONY: test
+test: $(VENV)/.dev-installed ## All tests that need nothing but Python
+	$(BIN)/python -m pytest -m "not system" $(ARGS)
+
+.PHONY: test-system
+test-system: $(VENV)/.dev-installed ## The tests that need Debian packages (nginx, postgresql, docker-compose) and hadolint
+	$(BIN)/python -m pytest -m system $(ARGS)
+
+.PHONY: check
+check: $(VENV)/.dev-installed ## Format, lint, types, import rules, generated code
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	@$(MAKE) --no-print-directory check-proto
+
+.PHONY: check-proto
+check-proto: $(VENV)/.dev-installed ## The generated protobuf code is up to date
+	@fresh=$$(mktemp -d) && trap 'rm -rf "$$fresh"' EXIT && \
+	$(PROTOC) --python_out="$$fresh" --mypy_out=quiet:"$$fresh" $(PROTOS) && \
+	for kind in py pyi; do \
+	  for folder in protos/dc/v1 protos/dc/internal/v1; do \
+	    for file in $$(cd "$$fresh" && ls $$folder/*_pb2.$$kind) $$(ls $$folder/*_pb2.$$kind); do \
+	      diff -u "$$file" "$$fresh/$$file" || \
+	        { echo "$$file is not what the .proto files give: make proto" >&2; exit 1; }; \
+	    done; \
+	  done; \
+	done && echo "Generated code is up to date."
+
+.PHONY: format
+format: $(VENV)/.dev-installed ## Format, and mend what ruff can mend
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+.PHONY: proto
+proto: $(VENV)/.dev-installed ## Generate the protobuf code again
+	$(PROTOC) --python_out=. --mypy_out=quiet:. $(PROTOS)
+
+.PHONY: constraints
+constraints: $(VENV)/.dev-installed ## Choose the newest versions again, into constraints.txt
+	$(PIP) install --quiet uv
+	UV_PYTHON_DOWNLOADS=never $(BIN)/uv pip compile pyproject.toml --all-extras --universal \
+	  --python-version 3.11 --upgrade --no-emit-index-url --no-emit-find-links --no-header \
+	  --no-annotate --quiet --output-file constraints.txt
+
+.PHONY: clean
+clean: ## Remove what make made: the environment, caches, builds
+	rm -rf $(VENV) build dist htmlcov .coverage .coverage.* .mypy_cache .ruff_cache \
+	  .pytest_cache .hypothesis .import_linter_cache *.egg-info
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# ---------------------------------------------------------------- the environment
+
+# Debian's python3 may lack ensurepip: then the pip outside puts one in.
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "$(PYTHON) is not Python 3.11 or newer; choose one: make PYTHON=python3.12 …" >&2; exit 1; }
+	@echo "Making $(VENV) …"
+	@$(PYTHON) -m venv $(VENV) >/dev/null 2>&1 || { \
+	  rm -rf $(VENV); \
+	  $(PYTHON) -m venv --without-pip $(VENV) && \
+	  $(PYTHON) -m pip --python $(BIN)/python install --quiet pip; }
+
+$(VENV)/.dev-installed: pyproject.toml constraints.txt | $(BIN)/python
+	@echo "Installing Direct Contact and its development tools into $(VENV) …"
+	@$(PIP) install --quiet --constraint constraints.txt --editable '.[dev]'
+	@touch $@ $(VENV)/.local-installed
+
+$(VENV)/.local-installed: pyproject.toml constraints.txt | $(BIN)/python
+	@echo "Installing Direct Contact into $(VENV) …"
+	@$(PIP) install --quiet --constraint constraints.txt --editable '.[local]'
+	@touch $@

@@ -1,0 +1,7 @@
+"""`direct-contact demo`."""
+
+from __future__ import annotations
+
+
+def demo() -> None:
+    """Later."""

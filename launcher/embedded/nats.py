@@ -1,0 +1,43 @@
+"""The embedded NATS server: how it is started, and when it is ready."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path
+
+from launcher.embedded.binaries import nats_server_binary
+from launcher.embedded.ports import LOOPBACK
+
+
+def nats_command(data_dir: Path, port: int) -> list[str]:
+    """The command of a NATS server with JetStream, its files in `data_dir`.
+
+    Raises:
+        MissingBinary: nats-server is not installed.
+    """
+    return [
+        str(nats_server_binary()),
+        "--addr", LOOPBACK,
+        "--port", str(port),
+        "--server_name", "direct-contact",
+        "--jetstream",
+        "--store_dir", str(data_dir),
+        "--logtime=false",
+    ]  # fmt: skip
+
+
+async def nats_answers(host: str, port: int) -> bool:
+    """True when a NATS server accepts clients at `host:port`; it greets them with INFO."""
+    writer: asyncio.StreamWriter | None = None
+    try:
+        async with asyncio.timeout(1.0):
+            reader, writer = await asyncio.open_connection(host, port)
+            greeting = await reader.readline()
+        # A server greets in clear text, and switches to TLS after that.
+        return greeting.startswith(b"INFO ") and bool(json.loads(greeting[5:]))
+    except (OSError, ValueError):
+        return False
+    finally:
+        if writer is not None:
+            writer.close()

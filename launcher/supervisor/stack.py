@@ -1,0 +1,285 @@
+"""The stack of one machine: started in one go, kept running, stopped in order."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+from collections.abc import AsyncIterator, Callable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from foundation.errors import DirectContactError, InvalidInput, NotFound
+from launcher.rest import Rest
+from launcher.supervisor.actuator import actuate, on_nats
+from launcher.supervisor.commands import POOL, Commands
+from launcher.supervisor.datadir import DataDir, write_privately
+from launcher.supervisor.fleet import Fleet
+from launcher.supervisor.logs import Output, note
+from launcher.supervisor.options import Ports, Role, StackOptions, decide_ports
+from launcher.supervisor.process import Launch, SupervisedProcess
+from launcher.supervisor.servers import await_nats, await_redis
+
+WORKERS_BY_DEFAULT = 2
+
+GRACE_S = {Role.GATEWAY: 10.0, Role.WORKER: 30.0, Role.REST_API: 10.0}
+"""What a process gets for its drain before it is killed."""
+SERVER_GRACE_S = 10.0
+
+
+class Stack:
+    """One stack. `run` is its whole life; `running` wraps it for a body.
+
+    Its data directory must be locked by the caller while it runs.
+    """
+
+    def __init__(
+        self,
+        options: StackOptions,
+        data: DataDir,
+        output: Output,
+        *,
+        on_ready: Callable[[Stack], None] = lambda _stack: None,
+    ) -> None:
+        self.options = options
+        self.data = data
+        self.ports: Ports = decide_ports(options)
+        self.api_key, self.key_is_new = data.api_key()
+        self.ready = asyncio.Event()
+        self._output = output
+        self._on_ready = on_ready
+        self._commands = Commands(options, self.ports, data, self.api_key)
+        self._commands.check_binaries()
+        self._servers: list[SupervisedProcess] = []
+        self._rest: list[SupervisedProcess] = []
+        self._gateways: list[SupervisedProcess] = []
+        self._fleet: Fleet | None = None
+        self._stop = asyncio.Event()
+        self._kill = asyncio.Event()
+        self._records_are_new = not options.database_url and not data.records.exists()
+
+    @property
+    def rest_url(self) -> str:
+        """Where REST answers."""
+        return self._commands.rest_url
+
+    @property
+    def stream_url(self) -> str:
+        """Where the first gateway takes WebSockets."""
+        return self._commands.stream_url
+
+    @property
+    def processes(self) -> list[SupervisedProcess]:
+        """All processes that should run or are draining, in the order of their start."""
+        fleet = self._fleet
+        workers = [*fleet.workers, *fleet.leaving] if fleet is not None else []
+        return [*self._servers, *self._rest, *self._gateways, *workers]
+
+    def description(self) -> dict[str, Any]:
+        """What the ready file says."""
+        return {
+            "rest_url": self.rest_url,
+            "stream_url": self.stream_url,
+            "api_key": self.api_key,
+            "data_dir": str(self.data.path),
+            "processes": [
+                {"role": str(process.role), "name": process.name, "pid": process.pid}
+                for process in self.processes
+                if process.pid is not None
+            ],
+        }
+
+    def request_stop(self) -> None:
+        """Stop in order; a second request kills what is left."""
+        (self._kill if self._stop.is_set() else self._stop).set()
+
+    async def run(self) -> None:
+        """Start everything, set `ready`, and keep it running until a stop is requested.
+
+        Cancelled: everything is killed.
+
+        Raises:
+            StartFailed, Unavailable: a process does not get ready; everything is stopped again.
+        """
+        failure: DirectContactError | None = None
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                starting = tasks.create_task(self._start(tasks), name="start")
+                stopping = tasks.create_task(self._stop.wait(), name="stop")
+                await asyncio.wait({starting, stopping}, return_when=asyncio.FIRST_COMPLETED)
+                actuator: asyncio.Task[None] | None = None
+                if starting.done():
+                    failure = starting.result()
+                    if failure is None:
+                        actuator = tasks.create_task(self._actuate(), name="actuator")
+                        self._announce()
+                        await self._stop.wait()
+                self._stop.set()
+                starting.cancel()
+                if actuator is not None:
+                    actuator.cancel()
+                await self._stop_all()
+        finally:
+            for path in self._ready_files():
+                path.unlink(missing_ok=True)
+        if failure is not None:
+            raise failure
+
+    # ------------------------------------------------------------------------------ start
+
+    async def _start(self, tasks: asyncio.TaskGroup) -> DirectContactError | None:
+        try:
+            await self._start_all(tasks)
+        except DirectContactError as error:
+            return error
+        return None
+
+    async def _start_all(self, tasks: asyncio.TaskGroup) -> None:
+        options, commands = self.options, self._commands
+        if options.ready_file is not None:
+            _check_writable(options.ready_file)
+            options.ready_file.unlink(missing_ok=True)
+        if not options.nats_url:
+            self._servers.append(self._process(Role.NATS, "nats", commands.nats))
+        if not options.redis_url:
+            self._servers.append(self._process(Role.REDIS, "redis", commands.redis))
+        for server in self._servers:
+            tasks.create_task(server.run(), name=server.label)
+        if options.nats_url:
+            await await_nats(options.nats_url, self._output)
+        if options.redis_url:
+            await await_redis(options.redis_url, self._output)
+        # The services take longer to load than the servers to listen: nobody waits here.
+        self._rest = [self._process(Role.REST_API, "rest-api", commands.rest)]
+        self._gateways = [
+            self._process(Role.GATEWAY, f"gateway-{number}", partial(commands.gateway, number))
+            for number in range(1, options.gateways + 1)
+        ]
+        for service in (*self._rest, *self._gateways):
+            tasks.create_task(service.run(), name=service.label)
+        self._fleet = Fleet(tasks, self._worker)
+        wanted = options.workers
+        if wanted is None and self._records_are_new:
+            wanted = WORKERS_BY_DEFAULT
+        self._fleet.scale_to(wanted or 0)
+        # Before the waiting: its import takes as long as the processes need anyway.
+        async with Rest(self.rest_url, self.api_key) as rest:
+            for process in (*self._servers, *self._rest):
+                await process.wait_ready(timeout_s=options.start_timeout_s)
+            self._fleet.scale_to(await _agree(rest, wanted))
+        for process in (*self._gateways, *self._fleet.workers):
+            await process.wait_ready(timeout_s=options.start_timeout_s)
+
+    def _worker(self, number: int) -> SupervisedProcess:
+        label = f"ann-worker-{number}"
+        return self._process(Role.WORKER, label, partial(self._commands.worker, number))
+
+    def _process(self, role: Role, label: str, launch: Callable[[], Launch]) -> SupervisedProcess:
+        return SupervisedProcess(
+            role, label, launch=launch, output=self._output, changed=self._write_ready_files
+        )
+
+    # ------------------------------------------------------------------------------ running
+
+    def _announce(self) -> None:
+        self.ready.set()
+        self._write_ready_files()
+        self._on_ready(self)
+
+    def _ready_files(self) -> Iterator[Path]:
+        yield self.data.ready_file
+        if self.options.ready_file is not None:
+            yield self.options.ready_file
+
+    def _write_ready_files(self) -> None:
+        if not self.ready.is_set():
+            return
+        text = json.dumps(self.description(), indent=2) + "\n"
+        for path in self._ready_files():
+            try:
+                write_privately(path, text)
+            except OSError as error:
+                self._output(note(f"{path} cannot be written: {error}", level="E"))
+
+    async def _actuate(self) -> None:
+        fleet = self._fleet
+        if fleet is None:
+            return
+        async with Rest(self.rest_url, self.api_key) as rest:
+
+            async def desired() -> int:
+                return int((await rest.pool(POOL))["replicas"])
+
+            await actuate(
+                desired=desired,
+                scale_to=fleet.scale_to,
+                listen=on_nats(self._commands.nats_url, POOL, self._output),
+                output=self._output,
+            )
+
+    # ------------------------------------------------------------------------------ stop
+
+    async def _stop_all(self) -> None:
+        async with asyncio.TaskGroup() as tasks:
+            killing = tasks.create_task(self._kill_on_request(), name="kill")
+            for processes in self._phases():
+                async with asyncio.TaskGroup() as phase:
+                    for process in processes:
+                        grace_s = GRACE_S.get(process.role, SERVER_GRACE_S)
+                        phase.create_task(process.drain(grace_s), name=f"stop {process.label}")
+            killing.cancel()
+
+    def _phases(self) -> Iterator[list[SupervisedProcess]]:
+        """Who needs another goes before it."""
+        yield self._gateways
+        if self._fleet is not None:
+            yield [*self._fleet.workers, *self._fleet.leaving]
+        yield self._rest
+        yield self._servers
+
+    async def _kill_on_request(self) -> None:
+        await self._kill.wait()
+        for process in self.processes:
+            process.kill()
+
+
+@contextlib.asynccontextmanager
+async def running(options: StackOptions, output: Output) -> AsyncIterator[Stack]:
+    """A stack that is ready inside and stopped in order after.
+
+    Raises:
+        DataDirLocked, DataDirUnusable, PortsInUse, MissingBinary: before anything is started.
+        StartFailed, Unavailable: a process does not get ready.
+    """
+    with DataDir(options.data_dir) as data:
+        stack = Stack(options, data, output)
+        life = asyncio.create_task(stack.run(), name="stack")
+        try:
+            ready = asyncio.create_task(stack.ready.wait(), name="ready")
+            await asyncio.wait({life, ready}, return_when=asyncio.FIRST_COMPLETED)
+            ready.cancel()
+            if not life.done():
+                yield stack
+        finally:
+            if not life.done():
+                stack.request_stop()
+            await life
+
+
+async def _agree(rest: Rest, wanted: int | None) -> int:
+    """Make the pool's record and the number that was asked for the same."""
+    if wanted is None:
+        try:
+            return int((await rest.pool(POOL))["replicas"])
+        except NotFound:
+            wanted = WORKERS_BY_DEFAULT
+    return int((await rest.scale(POOL, wanted))["replicas"])
+
+
+def _check_writable(ready_file: Path) -> None:
+    if not ready_file.absolute().parent.is_dir():
+        raise InvalidInput(
+            f"--ready-file {ready_file}: there is no directory {ready_file.absolute().parent}",
+            field="ready_file",
+        )
