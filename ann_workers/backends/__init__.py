@@ -1,0 +1,1 @@
+"""Backends: ways to compute, behind one port."""
