@@ -1,0 +1,67 @@
+"""Lua scripts: read from the package, run by digest, loaded where the server lost them."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from importlib import resources
+from typing import Any
+
+from redis.asyncio import Redis
+from redis.exceptions import NoScriptError
+
+Value = str | bytes | int
+Call = tuple[Sequence[str], Sequence[Value]]
+"""The KEYS and the ARGV of one run."""
+
+
+class Script:
+    """One file of `registry/live/scripts`. Running it may repeat it, so it must bear that."""
+
+    def __init__(self, name: str) -> None:
+        file = resources.files("registry.live") / "scripts" / f"{name}.lua"
+        self._text = file.read_text(encoding="utf-8")
+        self._digest = hashlib.sha1(self._text.encode(), usedforsecurity=False).hexdigest()
+
+    async def run(self, redis: Redis, keys: Sequence[str], arguments: Sequence[Value]) -> Any:
+        """Run it once, atomically."""
+        try:
+            return await self._send(redis, self._digest, keys, arguments)
+        except NoScriptError:
+            await self._load(redis)
+            return await self._send(redis, self._digest, keys, arguments)
+
+    async def run_each(self, redis: Redis, calls: Sequence[Call]) -> list[Any]:
+        """Run it for each call, in one round trip; each run is atomic, the sequence is not.
+
+        Raises:
+            redis.exceptions.RedisError: of the first run that failed.
+        """
+        if not calls:
+            return []
+        answers = await self._pipeline(redis, calls)
+        if any(isinstance(answer, NoScriptError) for answer in answers):
+            await self._load(redis)
+            answers = await self._pipeline(redis, calls)
+        for answer in answers:
+            if isinstance(answer, Exception):
+                raise answer
+        return answers
+
+    async def _pipeline(self, redis: Redis, calls: Sequence[Call]) -> list[Any]:
+        async with redis.pipeline(transaction=False) as pipeline:
+            for keys, arguments in calls:
+                pipeline.execute_command("EVALSHA", self._digest, len(keys), *keys, *arguments)
+            answers: list[Any] = await pipeline.execute(raise_on_error=False)
+            return answers
+
+    async def _load(self, redis: Redis) -> None:
+        await redis.execute_command("SCRIPT LOAD", self._text)  # type: ignore[no-untyped-call]
+
+    @staticmethod
+    async def _send(
+        redis: Redis, digest: str, keys: Sequence[str], arguments: Sequence[Value]
+    ) -> Any:
+        return await redis.execute_command(  # type: ignore[no-untyped-call]
+            "EVALSHA", digest, len(keys), *keys, *arguments
+        )

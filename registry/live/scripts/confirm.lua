@@ -1,0 +1,9 @@
+-- The client holds its new resume token: the previous one is good no more.
+-- KEYS: 1 record
+-- ARGV: 1 attachment
+-- Returns 1, or 0 when that attachment is not the current one.
+if redis.call('HGET', KEYS[1], 'attachment') ~= ARGV[1] then
+  return 0
+end
+redis.call('HSET', KEYS[1], 'previous', '')
+return 1

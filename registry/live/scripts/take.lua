@@ -1,0 +1,32 @@
+-- Take ownership: raise the epoch first, then read the checkpoint. From here on every write of the
+-- previous owner is refused, so what is read is what it last wrote.
+-- KEYS: 1 record, 2 checkpoint, 3 tombstone
+-- ARGV: 1 record as JSON, 2 time to live in ms, 3 worker, 4 epoch to be exceeded, 5 attachment
+-- Returns {epoch, checkpoint or false, failures}, or {0} when the session has ended.
+-- failures counts the owners in a row that did not release: what the session does to workers.
+if redis.call('EXISTS', KEYS[3]) == 1 then
+  return {0}
+end
+local time = redis.call('TIME')
+local state = redis.call('HMGET', KEYS[1], 'epoch', 'owner', 'failures')
+local above = tonumber(ARGV[4])
+local epoch, failures = 0, 0
+if state[1] then
+  epoch = math.max(tonumber(state[1]), above) + 1
+  failures = tonumber(state[3])
+  if state[2] ~= '' then
+    failures = failures + 1
+  end
+else
+  -- Redis lost the record. Epochs given before the loss are far below the time in seconds, and
+  -- those given after an earlier loss began at an earlier time.
+  epoch = math.max(above + 1, tonumber(time[1]))
+  redis.call('HSET', KEYS[1], 'record', ARGV[1], 'ttl', ARGV[2], 'attachment', ARGV[5],
+    'gateway', '')
+end
+redis.call('HSET', KEYS[1], 'epoch', string.format('%d', epoch), 'owner', ARGV[3],
+  'failures', failures, 'taken', time[1])
+local ttl = redis.call('HGET', KEYS[1], 'ttl')
+redis.call('PEXPIRE', KEYS[1], ttl)
+redis.call('PEXPIRE', KEYS[2], ttl)
+return {epoch, redis.call('GET', KEYS[2]), failures}
