@@ -48,7 +48,7 @@ class NatsBlobs:
             store = await self._store()
             try:
                 await self._write(store, name, data)
-            except js_errors.NoStreamResponseError:
+            except (js_errors.NoStreamResponseError, js_errors.NotFoundError):
                 # The bucket was lost with the server's data since we saw it.
                 self._known = False
                 await self._write(await self._store(), name, data)
