@@ -116,6 +116,7 @@ class Links:
         self._ready: dict[str, _Peer] = {}
         self._wake = asyncio.Event()
         self._settled_at = 0.0
+        self._sending = False
 
     async def open(self) -> None:
         """Listen; after this, peers can reach this process."""
@@ -140,6 +141,12 @@ class Links:
             self._wake.set()
         link.pending.append(item)
 
+    async def flush(self) -> None:
+        """Return when everything queued before the call has reached the broker."""
+        while self._ready or self._sending:
+            await asyncio.sleep(0.001)
+        await self._broker.flush()
+
     def _meet(self, peer: str) -> _Peer:
         now = self._clock()
         link = self._peers[peer] = _Peer(
@@ -154,9 +161,11 @@ class Links:
             await self._wake.wait()
             self._wake.clear()
             ready, self._ready = self._ready, {}
+            self._sending = True
             for link in ready.values():
                 items, link.pending = link.pending, []
                 await self._send(link, items)
+            self._sending = False
 
     async def _send(self, link: _Peer, items: list[Item]) -> None:
         start = 0

@@ -85,8 +85,10 @@ class Settings(Mapping[type[SettingsGroup], SettingsGroup]):
     def __init__(self, groups: Sequence[SettingsGroup]) -> None:
         self._groups = {type(group): group for group in groups}
 
-    def __getitem__(self, group: type[GroupT]) -> GroupT:  # type: ignore[override]  # by class
-        return self._groups[group]
+    def __getitem__(self, group: type[GroupT]) -> GroupT:
+        found = self._groups[group]
+        assert isinstance(found, group)
+        return found
 
     def __iter__(self) -> Any:
         return iter(self._groups)
@@ -150,5 +152,6 @@ def _metavar(field: FieldInfo) -> str:
 
 
 def _help(name: str, field: FieldInfo) -> str:
-    text = f"{field.description} [{variable(name)}, default: {field.default!r}]"
+    default = "made at each start" if field.default_factory else repr(field.default)
+    text = f"{field.description} [{variable(name)}, default: {default}]"
     return text.replace("%", "%%")

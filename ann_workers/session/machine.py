@@ -62,7 +62,7 @@ class WorkerMachine(Generic[OutputT]):
         self.computed_seq = 0
         self.checkpoint_seq = 0
         self.window_bytes = window_bytes
-        self._window_inputs = window_inputs
+        self.window_inputs = window_inputs
         self._kept: deque[_Kept[OutputT]] = deque()
         # The next output due: at the client's acknowledgement, and on this attachment.
         self._acked = (1, 0)
@@ -187,10 +187,20 @@ class WorkerMachine(Generic[OutputT]):
         """Inputs up to here are never needed again, whoever dies."""
         return self.checkpoint_seq if self.stateful else self.acked_seq
 
+    def become_stateful(self) -> None:
+        """From now on only a checkpoint makes an input durable.
+
+        What was durable so far stays so; the shell writes a checkpoint at once, because nobody
+        keeps the inputs before it.
+        """
+        if not self.stateful:
+            self.checkpoint_seq = self.acked_seq
+            self.stateful = True
+
     @property
     def window_seq(self) -> int:
         """The client may send inputs up to here."""
-        return min(self.durable_seq, self.acked_seq) + self._window_inputs
+        return min(self.durable_seq, self.acked_seq) + self.window_inputs
 
     @property
     def dirty_inputs(self) -> int:

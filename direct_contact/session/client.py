@@ -95,9 +95,7 @@ class ClientMachine(Generic[ItemT]):
         return (
             self.state is ClientState.OPEN
             and self.next_seq <= self.window_seq
-            and (
-                not self._retained or self._retained_bytes + payload_bytes <= self.window_bytes
-            )
+            and (not self._retained or self._retained_bytes + payload_bytes <= self.window_bytes)
         )
 
     def submit(self, item: ItemT, payload_bytes: int) -> int:

@@ -18,6 +18,10 @@ from direct_contact.session.states import ServerState
 from foundation.errors import LimitExceeded, ProtocolViolation
 
 
+FRAMING_BYTES = 64 * 1024
+"""What the framing of inputs may add to their payloads: up to 40 bytes each."""
+
+
 class Delivery(Enum):
     """What to do with outputs that came from a worker."""
 
@@ -34,7 +38,7 @@ class Delivery(Enum):
 class _Kept:
     first_seq: int
     last_seq: int
-    payload_bytes: int
+    frame_bytes: int
     frame: bytes
 
 
@@ -127,10 +131,11 @@ class ServerMachine:
 
     # ------------------------------------------------------------ inputs
 
-    def accept(
-        self, *, first_seq: int, count: int, payload_bytes: int, frame: bytes
-    ) -> bool:
+    def accept(self, *, first_seq: int, count: int, frame: bytes) -> bool:
         """Take a frame with `count` inputs from `first_seq` on. True: pass it on to the worker.
+
+        The frame's own length is counted against the credit, which saves a copy of every payload;
+        what framing adds is allowed for.
 
         Raises:
             ProtocolViolation: it is not the client's turn, a `seq` is repeated or left out, or a
@@ -147,20 +152,22 @@ class ServerMachine:
                 code="seq_gap" if first_seq > self.next_seq else "seq_repeated",
             )
         last_seq = first_seq + count - 1
+        frame_bytes = len(frame)
         if last_seq > self.window_seq:
             raise LimitExceeded(
                 f"inputs[].seq: the credit ends at {self.window_seq}, {last_seq} came",
                 code="credit_exceeded",
             )
-        if self._kept and self.retained_bytes + payload_bytes > self.window_bytes:
+        under_way = self.retained_bytes + frame_bytes
+        if self._kept and under_way > self.window_bytes + self.window_bytes // 4 + FRAMING_BYTES:
             raise LimitExceeded(
                 f"inputs[].payload: {self.window_bytes} bytes past the durable input may be under "
-                f"way, {self.retained_bytes + payload_bytes} are",
+                f"way, {under_way} are",
                 code="credit_exceeded",
             )
         self.next_seq = last_seq + 1
-        self.retained_bytes += payload_bytes
-        self._kept.append(_Kept(first_seq, last_seq, payload_bytes, frame))
+        self.retained_bytes += frame_bytes
+        self._kept.append(_Kept(first_seq, last_seq, frame_bytes, frame))
         return self.state is ServerState.OPEN and last_seq >= self._wanted_seq
 
     def kept_from(self, seq: int) -> Iterator[bytes]:
@@ -192,7 +199,7 @@ class ServerMachine:
             self.durable_seq = durable_seq
             kept = self._kept
             while kept and kept[0].last_seq <= durable_seq:
-                self.retained_bytes -= kept.popleft().payload_bytes
+                self.retained_bytes -= kept.popleft().frame_bytes
             if self.dropped:
                 self.dropped = {seq for seq in self.dropped if seq > durable_seq}
         self.window_seq = max(self.window_seq, window_seq)

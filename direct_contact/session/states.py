@@ -29,29 +29,33 @@ class ServerState(Enum):
     CLOSED = "closed"
 
 
-CLIENT: Mapping[tuple[ClientState, str], ClientState] = MappingProxyType({
-    (ClientState.DISCONNECTED, "connected"): ClientState.GREETING,
-    (ClientState.GREETING, "welcome"): ClientState.OPEN,
-    (ClientState.GREETING, "disconnected"): ClientState.DISCONNECTED,
-    (ClientState.OPEN, "disconnected"): ClientState.DISCONNECTED,
-    (ClientState.DISCONNECTED, "ended"): ClientState.ENDED,
-    (ClientState.GREETING, "ended"): ClientState.ENDED,
-    (ClientState.OPEN, "ended"): ClientState.ENDED,
-})
+CLIENT: Mapping[tuple[ClientState, str], ClientState] = MappingProxyType(
+    {
+        (ClientState.DISCONNECTED, "connected"): ClientState.GREETING,
+        (ClientState.GREETING, "welcome"): ClientState.OPEN,
+        (ClientState.GREETING, "disconnected"): ClientState.DISCONNECTED,
+        (ClientState.OPEN, "disconnected"): ClientState.DISCONNECTED,
+        (ClientState.DISCONNECTED, "ended"): ClientState.ENDED,
+        (ClientState.GREETING, "ended"): ClientState.ENDED,
+        (ClientState.OPEN, "ended"): ClientState.ENDED,
+    }
+)
 
-SERVER: Mapping[tuple[ServerState, str], ServerState] = MappingProxyType({
-    (ServerState.AWAITING_HELLO, "hello"): ServerState.ATTACHING,
-    (ServerState.ATTACHING, "attached"): ServerState.OPEN,
-    (ServerState.ATTACHING, "worker_lost"): ServerState.ATTACHING,
-    (ServerState.OPEN, "worker_lost"): ServerState.MOVING,
-    (ServerState.MOVING, "worker_lost"): ServerState.MOVING,
-    (ServerState.MOVING, "attached"): ServerState.OPEN,
-    (ServerState.AWAITING_HELLO, "closed"): ServerState.CLOSED,
-    (ServerState.ATTACHING, "closed"): ServerState.CLOSED,
-    (ServerState.OPEN, "closed"): ServerState.CLOSED,
-    (ServerState.MOVING, "closed"): ServerState.CLOSED,
-    (ServerState.CLOSED, "closed"): ServerState.CLOSED,
-})
+SERVER: Mapping[tuple[ServerState, str], ServerState] = MappingProxyType(
+    {
+        (ServerState.AWAITING_HELLO, "hello"): ServerState.ATTACHING,
+        (ServerState.ATTACHING, "attached"): ServerState.OPEN,
+        (ServerState.ATTACHING, "worker_lost"): ServerState.ATTACHING,
+        (ServerState.OPEN, "worker_lost"): ServerState.MOVING,
+        (ServerState.MOVING, "worker_lost"): ServerState.MOVING,
+        (ServerState.MOVING, "attached"): ServerState.OPEN,
+        (ServerState.AWAITING_HELLO, "closed"): ServerState.CLOSED,
+        (ServerState.ATTACHING, "closed"): ServerState.CLOSED,
+        (ServerState.OPEN, "closed"): ServerState.CLOSED,
+        (ServerState.MOVING, "closed"): ServerState.CLOSED,
+        (ServerState.CLOSED, "closed"): ServerState.CLOSED,
+    }
+)
 
 StateT = TypeVar("StateT", ClientState, ServerState)
 

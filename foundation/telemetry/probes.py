@@ -72,7 +72,9 @@ class ProbeServer:
         )
         self.port: int = self._server.server_port
         self._thread = threading.Thread(
-            target=self._server.serve_forever, kwargs={"poll_interval": 0.2}, name="probes",
+            target=self._server.serve_forever,
+            kwargs={"poll_interval": 0.2},
+            name="probes",
             daemon=True,
         )
         self._thread.start()

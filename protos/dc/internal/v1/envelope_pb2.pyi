@@ -346,7 +346,6 @@ class Checkpoint(google.protobuf.message.Message):
     LEARNED_FIELD_NUMBER: builtins.int
     PAUSED_FIELD_NUMBER: builtins.int
     COMMAND_RESULTS_FIELD_NUMBER: builtins.int
-    WEIGHTS_FIELD_NUMBER: builtins.int
     format: builtins.int
     """Of this message's meaning; a reader refuses the ones that it does not know."""
     epoch: builtins.int
@@ -360,10 +359,8 @@ class Checkpoint(google.protobuf.message.Message):
     learned: builtins.bytes
     """The session's private weights and optimizer state; empty: the version's own."""
     paused: builtins.bool
-    weights: builtins.str
-    """The version whose weights are the base, where `restore` changed it."""
     @property
-    def outputs(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[protos.dc.v1.stream_pb2.Output]:
+    def outputs(self) -> protos.dc.v1.stream_pb2.ServerFrame:
         """Outputs from there on."""
 
     @property
@@ -378,15 +375,15 @@ class Checkpoint(google.protobuf.message.Message):
         seq: builtins.int = ...,
         due_seq: builtins.int = ...,
         due_part: builtins.int = ...,
-        outputs: collections.abc.Iterable[protos.dc.v1.stream_pb2.Output] | None = ...,
+        outputs: protos.dc.v1.stream_pb2.ServerFrame | None = ...,
         state: builtins.bytes = ...,
         training: builtins.bool = ...,
         learned: builtins.bytes = ...,
         paused: builtins.bool = ...,
         command_results: collections.abc.Iterable[protos.dc.v1.stream_pb2.CommandResult] | None = ...,
-        weights: builtins.str = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["command_results", b"command_results", "due_part", b"due_part", "due_seq", b"due_seq", "epoch", b"epoch", "format", b"format", "learned", b"learned", "outputs", b"outputs", "paused", b"paused", "seq", b"seq", "state", b"state", "training", b"training", "weights", b"weights"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["outputs", b"outputs"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["command_results", b"command_results", "due_part", b"due_part", "due_seq", b"due_seq", "epoch", b"epoch", "format", b"format", "learned", b"learned", "outputs", b"outputs", "paused", b"paused", "seq", b"seq", "state", b"state", "training", b"training"]) -> None: ...
 
 Global___Checkpoint: typing_extensions.TypeAlias = Checkpoint
 

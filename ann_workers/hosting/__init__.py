@@ -1,0 +1,1 @@
+"""Hosting sessions: attaching, batching, computing, answering, checkpointing, moving."""

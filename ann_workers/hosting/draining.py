@@ -1,0 +1,51 @@
+"""Going away without losing anything: hand every session over, then stop."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from typing import Final
+
+from ann_workers.hosting.host import Host
+from ann_workers.hosting.session import HeldSession
+from foundation.errors import DirectContactError
+
+logger = logging.getLogger(__name__)
+
+TOGETHER: Final = 32
+"""Sessions that are handed over at a time: enough to fill a round trip to Redis, few enough that
+each one's pause stays short."""
+
+
+async def hand_over_all(host: Host, *, within_s: float) -> None:
+    """Hand over every session at its input boundary, those with waiting inputs first.
+
+    Returns when none is held or the time is over; what is left then is taken over from its last
+    checkpoint.
+    """
+    host.taking.draining = True
+    sessions = sorted(host.sessions.values(), key=lambda session: -len(session.queue))
+    logger.info("draining", extra={"sessions": len(sessions)})
+    try:
+        async with asyncio.timeout(within_s):
+            for start in range(0, len(sessions), TOGETHER):
+                await _hand_over(host, sessions[start : start + TOGETHER])
+            while host.sessions:
+                await _hand_over(host, list(host.sessions.values()))
+    except TimeoutError:
+        logger.warning("not every session was handed over", extra={"left": len(host.sessions)})
+
+
+async def _hand_over(host: Host, sessions: Sequence[HeldSession]) -> None:
+    for session in sessions:
+        session.standing = True
+    while any(session.busy or session.checkpointing for session in sessions):
+        await asyncio.sleep(0.001)
+    await host.checkpoints.write([s for s in sessions if s.machine.dirty_inputs])
+    for session in sessions:
+        try:
+            await host.hand_over(session, "")
+        except DirectContactError as error:
+            logger.warning("%s: %s", error.code, error.message)
+            await asyncio.sleep(0.05)

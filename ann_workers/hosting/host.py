@@ -1,0 +1,464 @@
+"""All sessions of one worker: what comes over the links goes to the right one."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from collections.abc import Coroutine
+from dataclasses import dataclass
+from typing import Any
+
+from google.protobuf.message import DecodeError
+
+from ann_workers.hosting import commands
+from ann_workers.hosting.checkpoints import Checkpointer
+from ann_workers.hosting.engine import Engine
+from ann_workers.hosting.frames import error_message
+from ann_workers.hosting.lease import Lease
+from ann_workers.hosting.networks import Networks
+from ann_workers.hosting.outbox import Outbox
+from ann_workers.hosting.session import Arrived, HeldSession, PendingCommand
+from ann_workers.hosting.taking import Taking
+from ann_workers.session import Accepted
+from broker.links import Links
+from foundation.clock import Monotonic, monotonic
+from foundation.errors import (
+    DirectContactError,
+    InternalError,
+    LimitExceeded,
+    Unavailable,
+)
+from protos.dc.internal.v1.envelope_pb2 import (
+    RELEASE_ENDED,
+    RELEASE_MOVED,
+    RELEASE_UNKNOWN,
+    Envelope,
+    Release,
+    Released,
+    ToGateway,
+    ToWorker,
+)
+from protos.dc.v1.stream_pb2 import (
+    ClientFrame,
+    Command,
+    CommandResult,
+    Notice,
+    NoticeKind,
+    ServerFrame,
+)
+from registry.live import Hold, SessionStore
+
+logger = logging.getLogger(__name__)
+
+COMMANDS_WAITING = 64
+"""Commands that one session may have waiting."""
+
+
+@dataclass(slots=True)
+class HostStats:
+    """Plain counters, for metrics."""
+
+    inputs: int = 0
+    stale_envelopes: int = 0
+    fenced: int = 0
+    ended: int = 0
+    moved: int = 0
+
+
+class Host:
+    """Owns sessions. `LinkOwner` of the worker's links; `SessionHost` of its commands."""
+
+    def __init__(
+        self,
+        *,
+        name: str,
+        store: SessionStore,
+        networks: Networks,
+        clock: Monotonic = monotonic,
+    ) -> None:
+        self.name = name
+        self.store = store
+        self.networks = networks
+        self.now = clock
+        self.stats = HostStats()
+        self.sessions: dict[str, HeldSession] = {}
+        # Joined by the composition root: they and the host need each other.
+        self.links: Links
+        self.engine: Engine
+        self.outbox: Outbox
+        self.checkpoints: Checkpointer
+        self.taking: Taking
+        self.lease: Lease
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._by_gateway: dict[str, set[HeldSession]] = {}
+
+    def spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """Run work that outlives the call; its failure is logged."""
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._finished)
+        return task
+
+    def _finished(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        error = None if task.cancelled() else task.exception()
+        if isinstance(error, DirectContactError):
+            logger.warning("%s: %s", error.code, error.message)
+        elif error is not None:
+            logger.error("a background task failed", exc_info=error)
+
+    # ------------------------------------------------------------ what the links tell
+
+    def receive(self, peer: str, envelope: Envelope) -> None:
+        """Hand each item to its session."""
+        sessions = self.sessions
+        now = self.now()
+        for item in envelope.to_worker:
+            session = sessions.get(item.session)
+            if item.HasField("attach"):
+                self.taking.attach(peer, item, session)
+            elif session is None:
+                if not item.HasField("detach"):
+                    self.refuse(peer, item, RELEASE_UNKNOWN)
+            elif item.attachment != session.attachment or item.epoch != session.epoch:
+                self.stats.stale_envelopes += 1
+            elif item.frame:
+                self._on_frame(session, item.frame, now)
+            elif item.HasField("detach"):
+                self.detach(session)
+            elif item.HasField("send_after"):
+                at = item.send_after
+                session.machine.send_again(
+                    (at.seq + 1, 0) if at.last or not at.seq else (at.seq, at.part + 1)
+                )
+                self.outbox.mark(session, progress=True)
+
+    def gap(self, peer: str) -> None:
+        """Items of a gateway were lost: ask for the inputs again."""
+        for session in tuple(self._by_gateway.get(peer, ())):
+            self._ask_again(session)
+
+    def gone(self, peer: str, reason: str) -> None:
+        """A gateway died: its clients will come back through another one."""
+        sessions = self._by_gateway.get(peer, set())
+        if sessions:
+            logger.warning(
+                "gateway gone", extra={"gateway": peer, "sessions": len(sessions), "reason": reason}
+            )
+        for session in tuple(sessions):
+            self.detach(session)
+
+    def shares(self, peer: str) -> bool:
+        """True while sessions are attached through `peer`."""
+        return peer in self._by_gateway
+
+    # ------------------------------------------------------------ frames
+
+    def _on_frame(self, session: HeldSession, data: bytes, now: float) -> None:
+        try:
+            frame = ClientFrame.FromString(data)
+        except DecodeError:
+            logger.error("a gateway passed on what is not a ClientFrame")
+            return
+        machine = session.machine
+        taken = False
+        for item in frame.inputs:
+            match machine.accept(item.seq):
+                case Accepted.TAKEN:
+                    session.queue.append(Arrived(item, now))
+                    taken = True
+                case Accepted.GAP:
+                    self._ask_again(session)
+                    break
+        if frame.HasField("ack"):
+            ack = frame.ack
+            machine.acknowledge((ack.seq + 1, 0) if ack.last else (ack.seq, ack.part + 1))
+            self._tell_credit(session)
+        if taken:
+            self.stats.inputs += len(frame.inputs)
+            self.engine.schedule(session)
+        elif not frame.inputs and not frame.HasField("ack"):
+            self._on_control(session, frame)
+            return
+        if frame.HasField("cancel") or frame.HasField("command") or frame.HasField("bye"):
+            self._on_control(session, frame)
+
+    def _on_control(self, session: HeldSession, frame: ClientFrame) -> None:
+        if frame.HasField("cancel"):
+            seq = frame.cancel.seq
+            if session.machine.computed_seq < seq < session.machine.next_seq:
+                session.cancelled.add(seq)
+        if frame.HasField("command"):
+            self.command(session, frame.command, None)
+        if frame.HasField("bye"):
+            self.spawn(self.end(session, "closed by the client"))
+
+    def _tell_credit(self, session: HeldSession) -> None:
+        machine = session.machine
+        if machine.window_seq - session.progress_sent[1] >= machine.window_inputs // 4:
+            self.outbox.mark(session, progress=True)
+
+    def _ask_again(self, session: HeldSession) -> None:
+        self.outbox.send(session, ToGateway(send_from=session.machine.next_seq))
+
+    # ------------------------------------------------------------ what the parts tell
+
+    def answered(self, session: HeldSession) -> None:
+        """The session has new outputs."""
+        self.outbox.mark(session)
+        self.checkpoints.note(session)
+
+    def written(self, session: HeldSession) -> None:
+        """A checkpoint of the session is durable: held outputs may leave, credits moved."""
+        self.outbox.mark(session, progress=True)
+
+    async def regain(self) -> None:
+        """The lease was lost and is good again: keep only what nobody took meanwhile.
+
+        Raises:
+            Unavailable: the store does not answer.
+        """
+        await self.touch(list(self.sessions.values()))
+
+    # ------------------------------------------------------------ commands
+
+    def command(
+        self,
+        session: HeldSession,
+        command: Command,
+        answer: asyncio.Future[CommandResult] | None,
+    ) -> None:
+        """Carry the command out at its input boundary; a repeated one is only answered."""
+        known = session.results.get(command.command_id)
+        if known is not None:
+            self._answer_command(session, known, answer)
+            return
+        if len(session.commands) >= COMMANDS_WAITING:
+            error = LimitExceeded(f"commands: {COMMANDS_WAITING} may wait in one session")
+            self._answer_command(session, _failed(command, session, error), answer)
+            return
+        repeated = [w for w in session.commands if w.command.command_id == command.command_id]
+        if repeated:
+            repeated[0].answer = answer or repeated[0].answer
+            return
+        session.commands.append(PendingCommand(command, answer))
+        self.engine.schedule(session)
+
+    def at_boundary(self, session: HeldSession) -> None:
+        """The session stands between two inputs and its first command is due."""
+        session.standing = True
+        self.spawn(self._carry_out(session, session.commands.popleft()))
+
+    async def _carry_out(self, session: HeldSession, pending: PendingCommand) -> None:
+        command = pending.command
+        # It counts from here on; the boundary is this input.
+        result = CommandResult(
+            command_id=command.command_id, after_seq=session.machine.computed_seq, result="{}"
+        )
+        session.remember(result)
+        try:
+            outcome = await commands.carry_out(self, session, command)
+            result.result = json.dumps(outcome)
+        except DirectContactError as error:
+            session.results.pop(command.command_id, None)
+            result.error.CopyFrom(error_message(error))
+        except Exception:
+            logger.exception("a command failed")
+            session.results.pop(command.command_id, None)
+            result.error.CopyFrom(error_message(InternalError("the command failed")))
+        finally:
+            session.standing = False
+        self._answer_command(session, result, pending.answer)
+        self.engine.schedule(session)
+
+    def _answer_command(
+        self,
+        session: HeldSession,
+        result: CommandResult,
+        answer: asyncio.Future[CommandResult] | None,
+    ) -> None:
+        if answer is not None:
+            if not answer.done():
+                answer.set_result(result)
+            return
+        if session.attached and not session.closed:
+            frame = ServerFrame(command_result=result).SerializeToString()
+            self.outbox.send(session, ToGateway(frame=frame, command_id=result.command_id))
+
+    def notify(self, session: HeldSession, kind: int) -> None:
+        """Send a Notice to the client, if it is there."""
+        if session.attached:
+            notice = Notice(kind=NoticeKind.Name(kind), epoch=session.epoch)  # type: ignore[arg-type]  # protobuf takes the name too
+            self.outbox.send(
+                session, ToGateway(frame=ServerFrame(notice=notice).SerializeToString())
+            )
+
+    async def checkpoint(self, session: HeldSession) -> bool:
+        """Make the session durable as it is. False: it could not be written."""
+        while session.checkpointing:
+            await asyncio.sleep(0.001)
+        return not session.closed and await self.checkpoints.write([session])
+
+    # ------------------------------------------------------------ attaching and letting go
+
+    def hold(self, session: HeldSession) -> None:
+        """The session is owned from now on."""
+        self.sessions[session.id] = session
+
+    def adopt(self, session: HeldSession, gateway: str, attachment: int) -> None:
+        """The session's client is at this gateway now."""
+        self._leave_gateway(session)
+        session.gateway = gateway
+        session.attachment = attachment
+        session.attached = True
+        session.progress_sent = (0, 0)
+        self._by_gateway.setdefault(gateway, set()).add(session)
+
+    def resume(self, session: HeldSession) -> None:
+        """Answer and compute for a session that was just attached."""
+        self.outbox.mark(session)
+        self.checkpoints.note(session)
+        self.engine.schedule(session)
+
+    def detach(self, session: HeldSession) -> None:
+        """The session's client is gone; it is kept for its resume time."""
+        self._leave_gateway(session)
+        session.detached_at = self.now()
+
+    def _leave_gateway(self, session: HeldSession) -> None:
+        session.attached = False
+        sessions = self._by_gateway.get(session.gateway)
+        if sessions is not None:
+            sessions.discard(session)
+            if not sessions:
+                del self._by_gateway[session.gateway]
+
+    def refuse(
+        self,
+        peer: str,
+        item: ToWorker,
+        release: Release.ValueType,
+        error: DirectContactError | None = None,
+    ) -> None:
+        """Tell a gateway that its item is not for this worker, and why."""
+        released = Released(release=release)
+        if error is not None:
+            released.error.CopyFrom(error_message(error))
+        self.links.send(
+            peer,
+            ToGateway(
+                session=item.session,
+                epoch=item.epoch,
+                attachment=item.attachment,
+                released=released,
+            ),
+        )
+
+    def let_go(self, session: HeldSession, released: Released | None) -> None:
+        """The session is not owned any more; its gateway is told, if it is attached."""
+        if session.closed:
+            return
+        if released is not None and session.attached:
+            self.outbox.send(session, ToGateway(released=released))
+        session.closed = True
+        self.checkpoints.forget(session)
+        self._leave_gateway(session)
+        if self.sessions.get(session.id) is session:
+            del self.sessions[session.id]
+        error = Unavailable("the session moved away or ended; repeat the command", code="moved")
+        for pending in session.commands:
+            if pending.answer is not None and not pending.answer.done():
+                pending.answer.set_result(_failed(pending.command, session, error))
+
+    def fenced(self, session: HeldSession) -> None:
+        """Another worker owns the session: forget it, its client is served there."""
+        self.stats.fenced += 1
+        logger.warning(
+            "fenced: another worker owns the session",
+            extra={"session": session.id, "epoch": session.epoch},
+        )
+        self.let_go(session, Released(release=RELEASE_UNKNOWN))
+
+    async def end(self, session: HeldSession, reason: str) -> None:
+        """The session is over: delete what is kept of it."""
+        if session.closed:
+            return
+        self.let_go(session, Released(release=RELEASE_ENDED))
+        self.stats.ended += 1
+        await self.store.end(session.id, epoch=session.epoch, reason=reason)
+
+    async def hand_over(self, session: HeldSession, target: str) -> None:
+        """Checkpoint at the input boundary, give up ownership, and send the client elsewhere.
+
+        Raises:
+            Unavailable: the checkpoint could not be written; the session stays.
+        """
+        if session.machine.dirty_inputs and not await self.checkpoint(session):
+            raise Unavailable("the session store does not answer; repeat the command")
+        if session.closed:
+            return
+        self.stats.moved += 1
+        self.outbox.flush()
+        self.let_go(session, Released(release=RELEASE_MOVED, target=target))
+        await self.store.release(session.id, session.epoch)
+
+    # ------------------------------------------------------------ time
+
+    async def keep(self) -> None:
+        """Keep owned sessions alive in the store and end those whose client did not come back."""
+        while True:
+            await asyncio.sleep(1.0)
+            now = self.now()
+            overdue = [
+                session
+                for session in self.sessions.values()
+                if not session.attached and now - session.detached_at > session.record.resume_ttl_s
+            ]
+            for session in overdue:
+                await self._quietly(self.end(session, "its client did not come back in time"))
+            due = [
+                session
+                for session in self.sessions.values()
+                if now - session.touched_at > session.record.resume_ttl_s / 3
+            ]
+            await self._quietly(self.touch(due))
+
+    @staticmethod
+    async def _quietly(work: Coroutine[Any, Any, None]) -> None:
+        try:
+            await work
+        except DirectContactError as error:
+            logger.warning("%s: %s", error.code, error.message)
+
+    async def touch(self, sessions: list[HeldSession]) -> None:
+        """Refresh the sessions' time to live; those that another worker owns are dropped.
+
+        Raises:
+            Unavailable: the store does not answer.
+        """
+        for start in range(0, len(sessions), 256):
+            some = sessions[start : start + 256]
+            answers = await self.store.touch(
+                [
+                    Hold(
+                        record=session.record,
+                        epoch=session.epoch,
+                        attachment=session.attachment,
+                        worker=self.name,
+                    )
+                    for session in some
+                ]
+            )
+            for session, owned in zip(some, answers, strict=True):
+                session.touched_at = self.now()
+                if not owned:
+                    self.fenced(session)
+
+
+def _failed(command: Command, session: HeldSession, error: DirectContactError) -> CommandResult:
+    return CommandResult(
+        command_id=command.command_id,
+        after_seq=session.machine.computed_seq,
+        error=error_message(error),
+    )

@@ -1,0 +1,138 @@
+"""A session that this worker holds."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict, deque
+from dataclasses import dataclass, field
+from typing import Final, NamedTuple
+
+from ann_workers.backends.port import Model, State, TrainableModel
+from ann_workers.session import WorkerMachine
+from protos.dc.v1.stream_pb2 import Command, CommandResult, Input
+from registry.live import SessionRecord
+
+RESULTS_KEPT: Final = 64
+"""Answers to commands that a session remembers, so that a repeated command is only answered."""
+
+
+class KeptOutput(NamedTuple):
+    """An output as a serialized ServerFrame, with its place."""
+
+    seq: int
+    part: int
+    last: bool
+    frame: bytes
+    dropped: bool = False
+    """The input was not computed; if it is sent again, then with `skip`."""
+
+
+class Arrived(NamedTuple):
+    """An input that waits for its turn, and when it came (by the monotonic clock)."""
+
+    input: Input
+    at: float
+
+
+@dataclass(slots=True)
+class PendingCommand:
+    """A command that waits for its input boundary; `answer` is for a caller outside the stream."""
+
+    command: Command
+    answer: asyncio.Future[CommandResult] | None
+
+
+@dataclass(slots=True, eq=False)
+class Lane:
+    """A model, and the sessions that share it and have something to compute."""
+
+    model: Model
+    ready: deque[HeldSession] = field(default_factory=deque)
+    item_s: float = 20e-6
+    """Estimated seconds per input, smoothed; the start is a small network's."""
+
+
+class HeldSession:
+    """One owned session: its machine, its network, its state, and what waits."""
+
+    __slots__ = (
+        "attached",
+        "attachment",
+        "busy",
+        "cancelled",
+        "checkpointing",
+        "closed",
+        "commands",
+        "detached_at",
+        "dirty_since",
+        "epoch",
+        "gateway",
+        "id",
+        "lane",
+        "machine",
+        "paused",
+        "progress_sent",
+        "queue",
+        "record",
+        "results",
+        "scheduled",
+        "standing",
+        "state",
+        "touched_at",
+        "trainer",
+        "training",
+    )
+
+    def __init__(
+        self,
+        record: SessionRecord,
+        *,
+        epoch: int,
+        lane: Lane,
+        machine: WorkerMachine[KeptOutput],
+    ) -> None:
+        self.id: str = record.id
+        self.record = record
+        self.epoch = epoch
+        self.machine = machine
+        self.lane = lane
+        self.trainer: TrainableModel | None = None
+        self.training = False
+        self.state: State | None = lane.model.new_state()
+        self.paused = False
+        self.queue: deque[Arrived] = deque()
+        self.commands: deque[PendingCommand] = deque()
+        self.results: OrderedDict[str, CommandResult] = OrderedDict()
+        self.cancelled: set[int] = set()
+        self.gateway = ""
+        self.attachment = 0
+        self.attached = False
+        self.detached_at = 0.0
+        self.touched_at = 0.0
+        self.dirty_since = 0.0
+        self.checkpointing = False
+        self.scheduled = False
+        """In a lane of the engine."""
+        self.busy = False
+        """An input of it is being computed."""
+        self.standing = False
+        """It stands at an input boundary while a command is carried out."""
+        self.closed = False
+        self.progress_sent = (0, 0)
+
+    def train_privately(self, trainer: TrainableModel) -> None:
+        """From now on the session computes with weights of its own, and has its own lane."""
+        self.trainer = trainer
+        self.lane = Lane(trainer)
+
+    def share(self, lane: Lane) -> None:
+        """Give up private weights for those of the version."""
+        self.trainer = None
+        self.training = False
+        self.lane = lane
+
+    def remember(self, result: CommandResult) -> None:
+        """Keep the answer to a command; the oldest of many is forgotten."""
+        self.results[result.command_id] = result
+        while len(self.results) > RESULTS_KEPT:
+            self.results.popitem(last=False)

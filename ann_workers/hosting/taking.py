@@ -1,0 +1,250 @@
+"""Attaching clients: to sessions that are held here, and to those that are taken over."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from dataclasses import dataclass
+from typing import Protocol
+
+from ann_workers.hosting import checkpoints, commands
+from ann_workers.hosting.networks import Networks
+from ann_workers.hosting.session import HeldSession, KeptOutput
+from ann_workers.session import WorkerMachine
+from ann_workers.settings import WorkerSettings
+from broker.links import Links
+from foundation.clock import Monotonic
+from foundation.errors import DirectContactError, InternalError, ProtocolViolation, Unavailable
+from protos.dc.internal.v1.envelope_pb2 import (
+    RELEASE_REFUSED,
+    RELEASE_SUPERSEDED,
+    RELEASE_UNKNOWN,
+    Attached,
+    Position,
+    Release,
+    Released,
+    ToGateway,
+    ToWorker,
+)
+from protos.dc.v1.stream_pb2 import OUTCOME_LOST, OUTCOME_NEW, OUTCOME_REPLAYED, OUTCOME_RESUMED
+from registry.live import Ownership, SessionRecord, SessionStore
+
+logger = logging.getLogger(__name__)
+
+
+class Holder(Protocol):
+    """What taking needs of the host."""
+
+    name: str
+    store: SessionStore
+    networks: Networks
+    links: Links
+    now: Monotonic
+    sessions: dict[str, HeldSession]
+
+    def hold(self, session: HeldSession) -> None:
+        """The session is owned from now on."""
+
+    def adopt(self, session: HeldSession, gateway: str, attachment: int) -> None:
+        """The session's client is at this gateway now."""
+
+    def let_go(self, session: HeldSession, released: Released | None) -> None:
+        """The session is not owned any more."""
+
+    def refuse(
+        self,
+        peer: str,
+        item: ToWorker,
+        release: Release.ValueType,
+        error: DirectContactError | None = None,
+    ) -> None:
+        """Tell a gateway that its item is not for this worker."""
+
+    def resume(self, session: HeldSession) -> None:
+        """Answer and compute for a session that was just attached."""
+
+
+@dataclass(slots=True)
+class TakingStats:
+    """How sessions came here, for metrics."""
+
+    new: int = 0
+    takeovers: int = 0
+    lost: int = 0
+    refused: int = 0
+
+
+class Taking:
+    """Answers `Attach`."""
+
+    def __init__(self, host: Holder, settings: WorkerSettings) -> None:
+        self.stats = TakingStats()
+        self.draining = False
+        self._host = host
+        self._settings = settings
+        self._wanted: dict[str, tuple[str, ToWorker]] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def attach(self, peer: str, item: ToWorker, held: HeldSession | None) -> None:
+        """A gateway asks this worker to serve a session for its attachment."""
+        attach = item.attach
+        if held is not None:
+            if attach.above_epoch > held.epoch:
+                # Somebody took it and lost it again while this worker slept.
+                self._host.let_go(held, None)
+            elif item.attachment < held.attachment:
+                self._host.refuse(peer, item, RELEASE_SUPERSEDED)
+                return
+            else:
+                self._reattach(held, peer, item)
+                return
+        if not attach.take or self.draining:
+            self._host.refuse(peer, item, RELEASE_UNKNOWN)
+            return
+        newest = self._wanted.get(item.session)
+        if newest is None or newest[1].attachment <= item.attachment:
+            self._wanted[item.session] = (peer, item)
+        if newest is None:
+            task = asyncio.get_running_loop().create_task(self._take(item.session))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    # ------------------------------------------------------------ a session that is held
+
+    def _reattach(self, session: HeldSession, peer: str, item: ToWorker) -> None:
+        due = _due(item.attach.received)
+        if due > (session.machine.next_seq, 0):
+            error = ProtocolViolation(
+                f"hello.received_seq: input {session.machine.next_seq - 1} is the last one that "
+                f"came, an output of {item.attach.received.seq} cannot have been received"
+            )
+            self._host.refuse(peer, item, RELEASE_REFUSED, error)
+            return
+        if session.attached and (session.gateway, session.attachment) != (peer, item.attachment):
+            self._host.links.send(
+                session.gateway,
+                ToGateway(
+                    session=session.id,
+                    epoch=session.epoch,
+                    attachment=session.attachment,
+                    released=Released(release=RELEASE_SUPERSEDED),
+                ),
+            )
+        self._answer(session, peer, item, OUTCOME_RESUMED)
+
+    def _answer(self, session: HeldSession, peer: str, item: ToWorker, outcome: int) -> None:
+        host = self._host
+        machine = session.machine
+        place = machine.attach(
+            due=_due(item.attach.received),
+            oldest_retained_seq=max(1, item.attach.oldest_retained_seq),
+        )
+        host.adopt(session, peer, item.attachment)
+        if place.lost_to:
+            outcome = OUTCOME_LOST
+            self.stats.lost += 1
+            logger.error(
+                "session state lost",
+                extra={"session": session.id, "from": place.lost_from, "to": place.lost_to},
+            )
+        session.progress_sent = (machine.durable_seq, machine.window_seq)
+        host.links.send(
+            peer,
+            ToGateway(
+                session=session.id,
+                epoch=session.epoch,
+                attachment=item.attachment,
+                durable_seq=machine.durable_seq,
+                window_seq=machine.window_seq,
+                window_bytes=machine.window_bytes,
+                attached=Attached(
+                    outcome=outcome,  # type: ignore[arg-type]  # one of the constants above
+                    wanted_seq=place.next_seq,
+                    lost_from=place.lost_from,
+                    lost_to=place.lost_to,
+                ),
+            ),
+        )
+        host.resume(session)
+
+    # ------------------------------------------------------------ a session that is taken
+
+    async def _take(self, session_id: str) -> None:
+        first = self._wanted[session_id][1]
+        try:
+            held = await self._own(first)
+        except DirectContactError as error:
+            self._refuse_wanted(session_id, error)
+            return
+        except Exception:
+            logger.exception("a session could not be taken")
+            self._refuse_wanted(session_id, InternalError("the session could not be taken"))
+            return
+        peer, item = self._wanted.pop(session_id)
+        session, ownership = held
+        self._host.hold(session)
+        begins = (
+            ownership.checkpoint is None
+            and not item.attach.received.seq
+            and item.attach.oldest_retained_seq <= 1
+        )
+        if begins:
+            self.stats.new += 1
+        else:
+            self.stats.takeovers += 1
+        self._answer(session, peer, item, OUTCOME_NEW if begins else OUTCOME_REPLAYED)
+
+    def _refuse_wanted(self, session_id: str, error: DirectContactError) -> None:
+        self.stats.refused += 1
+        peer, item = self._wanted.pop(session_id)
+        self._host.refuse(peer, item, RELEASE_REFUSED, error)
+
+    async def _own(self, item: ToWorker) -> tuple[HeldSession, Ownership]:
+        host, settings = self._host, self._settings
+        record = SessionRecord.from_json(item.attach.record)
+        if len(host.sessions) >= settings.worker_max_sessions:
+            raise Unavailable(
+                f"this worker holds {settings.worker_max_sessions} sessions, which is its limit",
+                code="workers_full",
+            )
+        ownership, lane = await asyncio.gather(
+            host.store.take(
+                record,
+                worker=host.name,
+                above_epoch=item.attach.above_epoch,
+                attachment=item.attachment,
+            ),
+            host.networks.get(record.tenant, record.network, record.version),
+        )
+        stateful = lane.model.signature.stateful
+        machine: WorkerMachine[KeptOutput] = WorkerMachine(
+            stateful=stateful,
+            hold=record.config.get("delivery") == "commit_first",
+            window_inputs=settings.worker_window_inputs,
+            window_bytes=settings.worker_window_bytes,
+        )
+        session = HeldSession(record, epoch=ownership.epoch, lane=lane, machine=machine)
+        session.touched_at = host.now()
+        restored = self._restore(session, ownership)
+        if not restored and record.config.get("mode") == "train":
+            commands.begin_training(session)
+        return session, ownership
+
+    def _restore(self, session: HeldSession, ownership: Ownership) -> bool:
+        if ownership.checkpoint is None:
+            return False
+        try:
+            checkpoints.restore(session, checkpoints.decode(ownership.checkpoint))
+        except DirectContactError as error:
+            # Told to the client as LOST, with the range that nobody can send again.
+            logger.error(
+                "checkpoint refused", extra={"session": session.id, "reason": error.message}
+            )
+            return False
+        return True
+
+
+def _due(received: Position) -> tuple[int, int]:
+    if received.seq == 0:
+        return 1, 0
+    return (received.seq + 1, 0) if received.last else (received.seq, received.part + 1)

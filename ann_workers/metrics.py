@@ -1,0 +1,93 @@
+"""The worker's metrics. Counters are plain integers on the frame path, read when scraped."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from prometheus_client import CollectorRegistry, Histogram
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from ann_workers.hosting.host import Host
+
+_SECONDS = (0.0001, 0.0003, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0)
+
+
+class WorkerMetrics(Collector):
+    """Reads a host's counters; observes batches."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.batch_size = Histogram(
+            "dc_worker_batch_inputs",
+            "Inputs computed in one batch",
+            buckets=(1, 2, 4, 8, 16, 32, 64, 128, 256),
+            registry=registry,
+        )
+        self.queue = Histogram(
+            "dc_worker_queue_seconds",
+            "Longest wait in a batch, from arrival to the start of the computation",
+            buckets=_SECONDS,
+            registry=registry,
+        )
+        self.compute = Histogram(
+            "dc_worker_compute_seconds",
+            "One batch's computation",
+            buckets=_SECONDS,
+            registry=registry,
+        )
+        self.host: Host | None = None
+        registry.register(self)
+
+    def observe(self, size: int, waited_s: float, computed_s: float) -> None:
+        """A batch was computed."""
+        self.batch_size.observe(size)
+        self.queue.observe(waited_s)
+        self.compute.observe(computed_s)
+
+    def collect(self) -> Iterator[Metric]:
+        """Read the counters."""
+        host = self.host
+        if host is None:
+            return
+        sessions = tuple(host.sessions.values())
+        gauges = {
+            "sessions": ("Sessions held", len(sessions)),
+            "sessions_attached": ("Of them, attached", sum(s.attached for s in sessions)),
+            "inputs_waiting": (
+                "Inputs that wait for their turn",
+                sum(len(s.queue) for s in sessions),
+            ),
+            "outputs_unacknowledged": (
+                "Outputs that wait for their acknowledgement",
+                sum(s.machine.outputs_kept for s in sessions),
+            ),
+        }
+        for name, (text, value) in gauges.items():
+            yield GaugeMetricFamily(f"dc_worker_{name}", text, value=value)
+        for name, (text, value) in self._counters(host).items():
+            yield CounterMetricFamily(f"dc_worker_{name}", text, value=value)
+
+    @staticmethod
+    def _counters(host: Host) -> dict[str, tuple[str, int]]:
+        links, checkpoints = host.links.counters, host.checkpoints.stats
+        return {
+            "inputs": ("Inputs that came", host.stats.inputs),
+            "outputs": ("Outputs that left", host.outbox.outputs),
+            "failed_inputs": ("Inputs answered with an error", host.engine.stats.failed),
+            "threaded_batches": ("Batches computed in the thread", host.engine.stats.threaded),
+            "stale_envelopes": (
+                "Items of an old epoch or attachment, dropped",
+                host.stats.stale_envelopes,
+            ),
+            "fenced_sessions": ("Sessions lost to a newer owner", host.stats.fenced),
+            "takeovers": ("Sessions taken over from a checkpoint", host.taking.stats.takeovers),
+            "new_sessions": ("Sessions that began here", host.taking.stats.new),
+            "lost_ranges": ("Attaches answered with LOST", host.taking.stats.lost),
+            "moved_sessions": ("Sessions handed over", host.stats.moved),
+            "checkpoints": ("Checkpoints written", checkpoints.written),
+            "checkpoint_bytes": ("Bytes of them", checkpoints.bytes),
+            "checkpoint_failures": ("Checkpoints that could not be written", checkpoints.failed),
+            "envelopes_in": ("Envelopes that came", links.envelopes_in),
+            "envelopes_out": ("Envelopes that left", links.envelopes_out),
+            "link_gaps": ("Gaps in the numbers of links", links.gaps),
+        }

@@ -1,0 +1,244 @@
+"""The composition root of a worker."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import secrets
+import socket
+from typing import TYPE_CHECKING
+
+from google.protobuf.message import DecodeError
+from prometheus_client import REGISTRY
+
+from ann_workers.hosting.checkpoints import Checkpointer
+from ann_workers.hosting.draining import hand_over_all
+from ann_workers.hosting.engine import Engine
+from ann_workers.hosting.host import Host
+from ann_workers.hosting.lease import Lease
+from ann_workers.hosting.networks import Networks
+from ann_workers.hosting.outbox import Outbox
+from ann_workers.hosting.taking import Taking
+from ann_workers.metrics import WorkerMetrics
+from ann_workers.offers import Offers
+from ann_workers.settings import WorkerSettings
+from broker import nats, subjects
+from broker.links import Links
+from broker.port import Broker, Delivery
+from foundation import redis
+from foundation.clock import unix_ms
+from foundation.errors import NotFound
+from foundation.process import beat, settle_memory
+from foundation.settings import BrokerSettings, RedisSettings, Settings, TelemetrySettings
+from foundation.telemetry import Health, ProbeServer
+from foundation.telemetry.readiness import ReadinessSettings, write_ready
+from protos.dc.internal.v1.envelope_pb2 import CommandReply, CommandRequest
+from protos.dc.v1.stream_pb2 import CommandResult, Error
+from registry.live import SessionStore, WorkerDirectory, WorkerInfo
+from registry.networks.store import BUCKET, NetworkStore
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+logger = logging.getLogger(__name__)
+
+SILENCE_S = 3.0
+"""A gateway that is silent for longer is gone; its clients have reconnected by then."""
+
+
+class Worker:
+    """One worker process: joins the parts, serves, drains."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._own = settings[WorkerSettings]
+        # New at each start: nothing that was meant for an earlier process reaches this one.
+        self.name = f"{self._own.worker_name}-{secrets.token_hex(3)}"
+        self._started_ms = unix_ms()
+
+    async def serve(self, stop: asyncio.Event) -> None:
+        """Serve until `stop` is set, then hand every session over.
+
+        Raises:
+            Unavailable: NATS or Redis did not answer in time at the start.
+        """
+        settings = self._settings
+        broker_settings = settings[BrokerSettings]
+        wait_s = broker_settings.connect_timeout_s
+        redis_settings = settings[RedisSettings]
+        async with asyncio.TaskGroup() as starting:
+            to_store = starting.create_task(
+                redis.connect(redis_settings.redis_url, timeout_s=wait_s)
+            )
+            to_cache = starting.create_task(
+                redis.connect(redis_settings.cache_url, timeout_s=wait_s)
+            )
+            to_broker = starting.create_task(nats.connect(broker_settings, name=self.name))
+        broker = to_broker.result()
+        self._directory = WorkerDirectory(to_store.result())
+        host = self._compose(
+            broker,
+            SessionStore(to_store.result()),
+            NetworkStore(broker.blobs(BUCKET), to_cache.result()),
+        )
+        health = Health(
+            checks={
+                "nats": lambda: None if broker.connected else "not connected",
+                "lease": lambda: None if host.lease.good() else "not renewed",
+                "draining": lambda: "draining" if host.taking.draining else None,
+            }
+        )
+        telemetry = settings[TelemetrySettings]
+        probes = ProbeServer(health, host=telemetry.probe_host, port=telemetry.probe_port)
+        try:
+            await self._serve(
+                broker,
+                host,
+                stop,
+                health,
+                lambda: write_ready(
+                    settings[ReadinessSettings].ready_file,
+                    name=self.name,
+                    pid=os.getpid(),
+                    probe_port=probes.port,
+                    port=0,
+                ),
+            )
+        finally:
+            probes.close()
+            host.engine.close()
+            await broker.close()
+            for connection in {id(r): r for r in (to_store.result(), to_cache.result())}.values():
+                await connection.aclose()
+
+    def _compose(self, broker: Broker, store: SessionStore, networks: NetworkStore) -> Host:
+        own = self._own
+        name = self.name
+        self._metrics = WorkerMetrics(REGISTRY)
+        host = Host(
+            name=name,
+            store=store,
+            networks=Networks(networks, capacity=own.worker_model_cache),
+        )
+        host.links = Links(
+            broker,
+            name=name,
+            inbox=subjects.worker_in(name),
+            outbox=subjects.gateway_out,
+            undelivered=lambda gateway: subjects.worker_undelivered(name, gateway),
+            owner=host,
+            silence_s=SILENCE_S,
+        )
+        host.lease = Lease(  # its callbacks run after the parts below are there
+            self._directory,
+            length_s=own.worker_lease_ms / 1000,
+            describe=lambda: self._describe(host),
+            on_regained=host.regain,
+            on_good=lambda: host.outbox.flush(),
+        )
+        host.outbox = Outbox(
+            host.links,
+            frame_bytes=min(1 << 20, broker.max_payload_bytes // 2),
+            may_send=host.lease.good,
+        )
+        host.checkpoints = Checkpointer(
+            store,
+            every_inputs=own.worker_checkpoint_inputs,
+            every_s=own.worker_checkpoint_ms / 1000,
+            on_written=host.written,
+            on_fenced=host.fenced,
+        )
+        host.engine = Engine(
+            max_batch=own.worker_max_batch,
+            inline_s=own.worker_inline_us / 1e6,
+            on_answers=host.answered,
+            on_boundary=host.at_boundary,
+            observe=self._metrics.observe,
+        )
+        host.taking = Taking(host, own)
+        self._metrics.host = host
+        return host
+
+    async def _serve(
+        self,
+        broker: Broker,
+        host: Host,
+        stop: asyncio.Event,
+        health: Health,
+        ready: Callable[[], None],
+    ) -> None:
+        await host.links.open()
+        await broker.subscribe(
+            subjects.worker_commands(self.name), lambda d: _on_command(broker, host, d)
+        )
+        async with asyncio.TaskGroup() as tasks:
+            running = [
+                tasks.create_task(host.links.run(), name="links"),
+                tasks.create_task(host.checkpoints.run(), name="checkpoints"),
+                tasks.create_task(host.keep(), name="keep"),
+                tasks.create_task(host.lease.run(), name="lease"),
+                tasks.create_task(beat(health), name="beat"),
+            ]
+            await host.lease.renew()
+            offering = await broker.register(
+                service="dc-worker",
+                version="1.0.0",
+                description="An ANN worker of Direct Contact",
+                metadata={"name": self.name, "pool": self._own.worker_pool},
+                endpoint="offer",
+                subject=subjects.offers(self._own.worker_pool),
+                queue="workers",
+                handler=Offers(broker, host, self._own).answer,
+            )
+            settle_memory()
+            ready()
+            logger.info("worker ready", extra={"worker": self.name, "pool": self._own.worker_pool})
+            await stop.wait()
+            host.taking.draining = True
+            await offering.unsubscribe()
+            await hand_over_all(host, within_s=self._own.worker_drain_s)
+            # One more turn for the links, then what they sent reaches the broker.
+            await asyncio.sleep(0)
+            await host.links.flush()
+            await self._directory.withdraw(self.name)
+            for task in running:
+                task.cancel()
+        logger.info("worker stopped", extra={"worker": self.name})
+
+    def _describe(self, host: Host) -> WorkerInfo:
+        return WorkerInfo(
+            name=self.name,
+            pool=self._own.worker_pool,
+            host=socket.gethostname(),
+            pid=os.getpid(),
+            sessions=len(host.sessions),
+            capacity=self._own.worker_max_sessions,
+            started_ms=self._started_ms,
+            state="draining" if host.taking.draining else "ready",
+            networks=host.networks.names(),
+        )
+
+
+def _on_command(broker: Broker, host: Host, delivery: Delivery) -> None:
+    host.spawn(_answer_command(broker, host, delivery))
+
+
+async def _answer_command(broker: Broker, host: Host, delivery: Delivery) -> None:
+    try:
+        request = CommandRequest.FromString(delivery.payload)
+    except DecodeError:
+        logger.error("what came is not a CommandRequest")
+        return
+    session = host.sessions.get(request.session)
+    if session is None:
+        error = NotFound(f"session {request.session} is not held here", code="not_held")
+        result = CommandResult(
+            command_id=request.command.command_id,
+            error=Error(code=error.code, message=error.message, retryable=True),
+        )
+    else:
+        answer: asyncio.Future[CommandResult] = asyncio.get_running_loop().create_future()
+        host.command(session, request.command, answer)
+        result = await answer
+    await broker.publish(delivery.reply, CommandReply(result=result).SerializeToString())

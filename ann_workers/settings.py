@@ -1,0 +1,45 @@
+"""The worker's settings."""
+
+from __future__ import annotations
+
+import secrets
+
+from pydantic import Field
+
+from foundation.settings import SettingsGroup
+
+
+class WorkerSettings(SettingsGroup):
+    """An ANN worker."""
+
+    worker_name: str = Field(
+        default_factory=lambda: f"worker-{secrets.token_hex(4)}",
+        pattern=r"^[A-Za-z0-9_-]{1,64}$",
+        description="Name of this process in logs; a new suffix is added at each start",
+    )
+    worker_pool: str = Field(
+        "default", pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$", description="The pool it serves"
+    )
+    worker_max_sessions: int = Field(20_000, gt=0, description="Sessions it holds at a time")
+    worker_max_batch: int = Field(64, ge=1, le=4096, description="Inputs in one computation")
+    worker_inline_us: int = Field(
+        2000,
+        ge=0,
+        description="A batch that is expected to take longer is computed in a thread, so that the "
+        "event loop is never blocked for much more than this",
+    )
+    worker_window_inputs: int = Field(
+        1024, ge=1, description="Inputs that a session may have under way"
+    )
+    worker_window_bytes: int = Field(8 * 1024 * 1024, ge=65536, description="Bytes of them")
+    worker_checkpoint_inputs: int = Field(
+        64, ge=1, description="A stateful session is checkpointed after this many inputs,"
+    )
+    worker_checkpoint_ms: int = Field(250, ge=1, description="or this long after the first one")
+    worker_lease_ms: int = Field(
+        2000, ge=200, description="A worker that cannot renew its lease this long stops answering"
+    )
+    worker_model_cache: int = Field(64, ge=1, description="Network versions kept in memory")
+    worker_drain_s: float = Field(
+        10.0, gt=0, description="After SIGTERM, sessions are handed over within this time"
+    )

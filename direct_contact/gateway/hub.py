@@ -1,0 +1,242 @@
+"""All streams of one gateway, and the links to the workers that serve them."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections.abc import Coroutine
+from dataclasses import dataclass
+from typing import Any, Final
+
+from broker import subjects
+from broker.links import Links
+from broker.port import Broker
+from direct_contact.gateway import admission, placement
+from direct_contact.gateway.settings import GatewaySettings
+from direct_contact.gateway.sockets import Refusal, SocketHandler, UpgradeRequest
+from direct_contact.gateway.stream import Stream
+from direct_contact.session import CloseCode
+from foundation.clock import Monotonic, monotonic
+from foundation.errors import DirectContactError
+from protos.dc.internal.v1.envelope_pb2 import Detach, Envelope, ToWorker
+from registry.live import SessionRecord, SessionStore
+
+logger = logging.getLogger(__name__)
+
+ENVELOPE_OVERHEAD_BYTES: Final = 4096
+SILENT_INTERVALS: Final = 3
+
+
+@dataclass(slots=True)
+class GatewayStats:
+    """Plain counters of the frame path; the metrics collector reads them."""
+
+    frames_in: int = 0
+    frames_out: int = 0
+    inputs: int = 0
+    accepted: int = 0
+    refused: int = 0
+    stale_envelopes: int = 0
+    takeovers: int = 0
+
+
+class Hub:
+    """Admits clients, keeps their streams, and hands what workers send to the right one."""
+
+    settings_commands: Final = 64
+    """Stream commands that may be unanswered in one session."""
+    attach_timeout_s: Final = 3.0
+    """A worker that does not answer an Attach for this long is given up for another."""
+
+    def __init__(
+        self,
+        *,
+        name: str,
+        settings: GatewaySettings,
+        broker: Broker,
+        store: SessionStore,
+        clock: Monotonic = monotonic,
+    ) -> None:
+        self.name = name
+        self.settings = settings
+        self.store = store
+        self.now = clock
+        self.stats = GatewayStats()
+        self.streams: dict[str, Stream] = {}
+        self.draining = False
+        self.max_frame_bytes = min(
+            settings.gateway_max_frame_bytes, broker.max_payload_bytes - ENVELOPE_OVERHEAD_BYTES
+        )
+        self.links = Links(
+            broker,
+            name=name,
+            inbox=subjects.gateway_out(name),
+            outbox=subjects.worker_in,
+            undelivered=lambda worker: subjects.gateway_undelivered(name, worker),
+            owner=self,
+            silence_s=settings.gateway_worker_silence_s,
+            clock=clock,
+        )
+        self._broker = broker
+        self._by_worker: dict[str, set[Stream]] = {}
+        self._tasks: set[asyncio.Task[Any]] = set()
+
+    # ------------------------------------------------------------ life
+
+    async def run(self) -> None:
+        """Carry frames until cancelled."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self.links.run(), name="links")
+            tasks.create_task(self._close_silent(), name="silent-clients")
+
+    def spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """Run work that outlives the call; it ends with the hub, and its failure is logged."""
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._finished)
+        return task
+
+    def _finished(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if task.cancelled():
+            return
+        error = task.exception()
+        if isinstance(error, DirectContactError):
+            logger.warning("%s: %s", error.code, error.message)
+        elif error is not None:
+            logger.error("a background task failed", exc_info=error)
+
+    async def drain(self) -> None:
+        """Send every client elsewhere, spread over `gateway_drain_s`, then let go of the rest."""
+        self.draining = True
+        streams = list(self.streams.values())
+        window_s = self.settings.gateway_drain_s if len(streams) > 1 else 0.0
+        for stream in streams:
+            stream.drain(reconnect_after_ms=0)
+        random.shuffle(streams)
+        for index, stream in enumerate(streams):
+            stream.close(CloseCode.DRAINING, "this gateway is going away")
+            if index % 20 == 19:
+                await asyncio.sleep(window_s * 20 / len(streams))
+        async with asyncio.timeout(5.0):
+            while self.streams or self._tasks:
+                await asyncio.sleep(0.01)
+
+    # ------------------------------------------------------------ admission
+
+    async def admit(self, request: UpgradeRequest) -> SocketHandler | Refusal:
+        """Redeem the request's credential; the acceptor of the WebSocket server."""
+        if request.path.partition("?")[0] != admission.PATH:
+            return Refusal(404, f"not_found: the stream is at {admission.PATH}")
+        if self.draining or len(self.streams) >= self.settings.gateway_max_connections:
+            self.stats.refused += 1
+            reason = "draining" if self.draining else "full"
+            return Refusal(503, f"{reason}: try again", (("Retry-After", "1"),))
+        try:
+            credential = admission.credential(request)
+            admitted = await self.store.attach(credential.text, credential.kind, gateway=self.name)
+        except DirectContactError as error:
+            self.stats.refused += 1
+            logger.info("stream refused", extra={"code": error.code, "peer": request.peer})
+            return admission.refusal(error)
+        self.stats.accepted += 1
+        return Stream(self, admitted)
+
+    # ------------------------------------------------------------ streams
+
+    def add(self, stream: Stream) -> None:
+        """A stream opened; an older one of the same session loses it."""
+        older = self.streams.get(stream.session)
+        self.streams[stream.session] = stream
+        if older is not None:
+            self.leave(older)
+            older.close(CloseCode.SUPERSEDED, "another connection took the session")
+
+    def remove(self, stream: Stream) -> bool:
+        """A stream closed. False: a newer one has the session already."""
+        self.leave(stream)
+        if self.streams.get(stream.session) is not stream:
+            return False
+        del self.streams[stream.session]
+        return True
+
+    def join(self, stream: Stream) -> None:
+        """The stream is served by `stream.worker` now."""
+        self._by_worker.setdefault(stream.worker, set()).add(stream)
+
+    def leave(self, stream: Stream) -> None:
+        """The stream is not served by `stream.worker` any more."""
+        streams = self._by_worker.get(stream.worker)
+        if streams is not None:
+            streams.discard(stream)
+            if not streams:
+                del self._by_worker[stream.worker]
+
+    async def place(self, record: SessionRecord, avoid: frozenset[str]) -> str:
+        """A worker for the session; see `placement.place`."""
+        return await placement.place(
+            self._broker,
+            pool=record.pool,
+            network=f"{record.tenant}.{record.network}.{record.version}",
+            avoid=avoid,
+        )
+
+    # ------------------------------------------------------------ what the links tell
+
+    def receive(self, peer: str, envelope: Envelope) -> None:
+        """Hand each item to its stream; tell the worker of those that are not here any more."""
+        streams = self.streams
+        for item in envelope.to_gateway:
+            stream = streams.get(item.session)
+            if stream is not None and stream.admitted.number == item.attachment:
+                stream.receive(peer, item)
+                continue
+            self.stats.stale_envelopes += 1
+            if not item.HasField("released"):
+                self.links.send(
+                    peer,
+                    ToWorker(
+                        session=item.session,
+                        epoch=item.epoch,
+                        attachment=item.attachment,
+                        detach=Detach(),
+                    ),
+                )
+
+    def gap(self, peer: str) -> None:
+        """Items of a worker were lost: ask again for what its sessions still owe."""
+        for stream in tuple(self._by_worker.get(peer, ())):
+            stream.resynchronise()
+
+    def gone(self, peer: str, reason: str) -> None:
+        """A worker died or froze: its sessions move."""
+        streams = self._by_worker.pop(peer, set())
+        if streams:
+            logger.warning(
+                "worker gone", extra={"worker": peer, "sessions": len(streams), "reason": reason}
+            )
+        self.stats.takeovers += len(streams)
+        for stream in streams:
+            stream.worker_gone(reason)
+
+    def shares(self, peer: str) -> bool:
+        """True while sessions of this gateway are served by `peer`."""
+        return peer in self._by_worker
+
+    @property
+    def workers(self) -> int:
+        """How many workers serve sessions of this gateway."""
+        return len(self._by_worker)
+
+    async def _close_silent(self) -> None:
+        interval_s = self.settings.gateway_ping_interval_s
+        while True:
+            await asyncio.sleep(interval_s / 3)
+            heard_before = self.now() - SILENT_INTERVALS * interval_s
+            for stream in tuple(self.streams.values()):
+                if stream.heard_at < heard_before:
+                    stream.close(
+                        CloseCode.SILENT,
+                        f"nothing was heard for {SILENT_INTERVALS * interval_s:g} s",
+                    )

@@ -1,0 +1,129 @@
+"""The composition root of a gateway."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import secrets
+import ssl
+
+from prometheus_client import REGISTRY
+
+from broker import nats
+from direct_contact.gateway.hub import Hub
+from direct_contact.gateway.metrics import GatewayMetrics
+from direct_contact.gateway.settings import GatewaySettings
+from direct_contact.gateway.sockets import SocketLimits
+from direct_contact.gateway.websocket_server import WebSocketServer
+from foundation import redis
+from foundation.errors import InvalidInput
+from foundation.process import beat, bound_port_error, settle_memory
+from foundation.settings import BrokerSettings, RedisSettings, Settings, TelemetrySettings
+from foundation.telemetry import Health, ProbeServer
+from foundation.telemetry.readiness import ReadinessSettings, write_ready
+from registry.live import SessionStore
+
+logger = logging.getLogger(__name__)
+
+
+class Gateway:
+    """One gateway process: joins the parts, serves, drains."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._own = settings[GatewaySettings]
+        # New at each start: nothing that was meant for an earlier process reaches this one.
+        self.name = f"{self._own.gateway_name}-{secrets.token_hex(3)}"
+
+    async def serve(self, stop: asyncio.Event) -> None:
+        """Serve until `stop` is set, then send every client elsewhere.
+
+        Raises:
+            Unavailable: NATS or Redis did not answer in time at the start.
+            OSError: the port is in use.
+        """
+        settings = self._settings
+        wait_s = settings[BrokerSettings].connect_timeout_s
+        async with asyncio.TaskGroup() as starting:
+            to_redis = starting.create_task(
+                redis.connect(settings[RedisSettings].redis_url, timeout_s=wait_s)
+            )
+            to_broker = starting.create_task(nats.connect(settings[BrokerSettings], name=self.name))
+        store, broker = to_redis.result(), to_broker.result()
+        hub = Hub(name=self.name, settings=self._own, broker=broker, store=SessionStore(store))
+        collector = GatewayMetrics(hub)
+        REGISTRY.register(collector)
+        health = Health(
+            checks={
+                "nats": lambda: None if broker.connected else "not connected",
+                "draining": lambda: "draining" if hub.draining else None,
+            }
+        )
+        telemetry = settings[TelemetrySettings]
+        probes = ProbeServer(health, host=telemetry.probe_host, port=telemetry.probe_port)
+        try:
+            await self._serve(hub, stop, health, probes.port)
+        finally:
+            REGISTRY.unregister(collector)
+            probes.close()
+            await broker.close()
+            await store.aclose()
+
+    async def _serve(self, hub: Hub, stop: asyncio.Event, health: Health, probe_port: int) -> None:
+        own = self._own
+        await hub.links.open()
+        server = WebSocketServer(
+            hub.admit,
+            SocketLimits(
+                max_message_bytes=hub.max_frame_bytes,
+                max_buffered_bytes=own.gateway_max_buffered_bytes,
+            ),
+        )
+        async with asyncio.TaskGroup() as tasks:
+            running = [
+                tasks.create_task(hub.run(), name="hub"),
+                tasks.create_task(beat(health), name="beat"),
+            ]
+            try:
+                port = await server.listen(own.gateway_host, own.gateway_port, _tls(own))
+            except OSError as error:
+                raise bound_port_error(
+                    "the stream endpoint",
+                    own.gateway_host,
+                    own.gateway_port,
+                    "--gateway-port (DC_GATEWAY_PORT)",
+                    error,
+                ) from None
+            settle_memory()
+            write_ready(
+                self._settings[ReadinessSettings].ready_file,
+                name=self.name,
+                pid=os.getpid(),
+                probe_port=probe_port,
+                port=port,
+            )
+            logger.info("gateway ready", extra={"gateway": self.name, "port": port})
+            await stop.wait()
+            hub.draining = True
+            server.stop_accepting()
+            await hub.drain()
+            await hub.links.flush()
+            await server.close()
+            for task in running:
+                task.cancel()
+        logger.info("gateway stopped", extra={"gateway": self.name})
+
+
+def _tls(own: GatewaySettings) -> ssl.SSLContext | None:
+    if not own.gateway_tls_cert:
+        return None
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    try:
+        context.load_cert_chain(own.gateway_tls_cert, own.gateway_tls_key or None)
+    except (OSError, ssl.SSLError) as error:
+        raise InvalidInput(
+            f"--gateway-tls-cert: {own.gateway_tls_cert} and --gateway-tls-key: "
+            f"{own.gateway_tls_key} cannot be loaded: {error}"
+        ) from None
+    return context

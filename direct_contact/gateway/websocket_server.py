@@ -1,0 +1,285 @@
+"""The socket port over the sans-IO protocol of `websockets` and a plain asyncio transport.
+
+Bytes go from the transport through the protocol to the handler in one call, without a task or a
+queue per connection.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import ssl
+from collections.abc import Sequence
+from typing import Final, cast
+
+from websockets.datastructures import Headers
+from websockets.exceptions import NegotiationError
+from websockets.frames import CloseCode as WireCode
+from websockets.frames import Frame, Opcode
+from websockets.http11 import Request, Response
+from websockets.protocol import OPEN, Protocol
+from websockets.server import ServerProtocol
+from websockets.typing import Subprotocol
+
+from direct_contact.gateway.sockets import (
+    Acceptor,
+    Refusal,
+    SocketHandler,
+    SocketLimits,
+    UpgradeRequest,
+)
+from direct_contact.session import CloseCode
+
+logger = logging.getLogger(__name__)
+
+SUBPROTOCOL: Final = Subprotocol("dc.v1")
+
+
+def _select(_: ServerProtocol, offered: Sequence[Subprotocol]) -> Subprotocol | None:
+    if offered and SUBPROTOCOL not in offered:
+        raise NegotiationError(f"subprotocol {SUBPROTOCOL} is needed")
+    return SUBPROTOCOL if offered else None
+
+
+class WebSocketServer:
+    """Listens on one address; every accepted connection gets a handler from the acceptor."""
+
+    def __init__(self, acceptor: Acceptor, limits: SocketLimits) -> None:
+        self.acceptor = acceptor
+        self.limits = limits
+        self.handshakes: set[asyncio.Task[None]] = set()
+        self._server: asyncio.Server | None = None
+
+    async def listen(
+        self, host: str, port: int, tls: ssl.SSLContext | None = None, *, backlog: int = 4096
+    ) -> int:
+        """Start; returns the port.
+
+        Raises:
+            OSError: the address cannot be bound.
+        """
+        loop = asyncio.get_running_loop()
+        self._server = await loop.create_server(
+            lambda: _Connection(self), host, port, ssl=tls, backlog=backlog
+        )
+        return cast("int", self._server.sockets[0].getsockname()[1])
+
+    def stop_accepting(self) -> None:
+        """Close the listening socket; accepted connections stay."""
+        if self._server is not None:
+            self._server.close()
+
+    async def close(self) -> None:
+        """Stop accepting and drop handshakes under way."""
+        self.stop_accepting()
+        for task in tuple(self.handshakes):
+            task.cancel()
+        if self.handshakes:
+            await asyncio.wait(self.handshakes)
+
+
+class _Connection(asyncio.Protocol):
+    """One TCP connection, from its first byte to its end. It is the handler's `Socket`."""
+
+    __slots__ = (
+        "_close_timer",
+        "_fragments",
+        "_fragments_bytes",
+        "_handler",
+        "_limits",
+        "_protocol",
+        "_requested",
+        "_server",
+        "_told",
+        "_transport",
+    )
+
+    def __init__(self, server: WebSocketServer) -> None:
+        self._server = server
+        self._limits = server.limits
+        self._protocol = ServerProtocol(
+            max_size=server.limits.max_message_bytes,
+            select_subprotocol=_select,
+            logger=_quiet,
+        )
+        self._handler: SocketHandler | None = None
+        self._transport: asyncio.Transport | None = None
+        self._fragments: list[bytes] = []
+        self._fragments_bytes = 0
+        self._requested = False
+        self._told = False
+        self._close_timer: asyncio.TimerHandle | None = None
+
+    # ------------------------------------------------------------ asyncio's side
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast("asyncio.Transport", transport)
+        # The buffer's bound is checked at each send; asyncio need not call back about it.
+        self._transport.set_write_buffer_limits(high=self._limits.max_buffered_bytes * 2)
+        self._arm(self._limits.handshake_timeout_s)
+
+    def data_received(self, data: bytes) -> None:
+        protocol = self._protocol
+        protocol.receive_data(data)
+        for event in protocol.events_received():
+            if isinstance(event, Frame):
+                self._on_frame(event)
+            elif isinstance(event, Request):
+                self._on_request(event)
+        self._flush()
+
+    def eof_received(self) -> bool:
+        self._protocol.receive_eof()
+        self._flush()
+        return False
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._disarm()
+        if self._handler is not None and not self._told:
+            self._told = True
+            protocol: Protocol = self._protocol
+            code = protocol.close_code
+            self._handler.closed(
+                WireCode.ABNORMAL_CLOSURE if code is None else code, protocol.close_reason or ""
+            )
+        self._transport = None
+
+    # ------------------------------------------------------------ handshake
+
+    def _on_request(self, request: Request) -> None:
+        if self._requested:
+            return
+        self._requested = True
+        task = asyncio.get_running_loop().create_task(self._shake_hands(request))
+        self._server.handshakes.add(task)
+        task.add_done_callback(self._server.handshakes.discard)
+
+    async def _shake_hands(self, request: Request) -> None:
+        protocol = self._protocol
+        response: Response = protocol.accept(request)
+        if response.status_code != 101:
+            self._respond(response)
+            return
+        try:
+            answer = await self._server.acceptor(_upgrade_request(request, self._transport))
+        except Exception:
+            logger.exception("a handshake failed")
+            answer = Refusal(500, "internal error")
+        if isinstance(answer, Refusal):
+            response = protocol.reject(answer.status, answer.message + "\n")
+            for name, value in answer.headers:
+                response.headers[name] = value
+            self._respond(response)
+            return
+        if self._transport is None or self._transport.is_closing():
+            answer.closed(WireCode.ABNORMAL_CLOSURE, "gone during the handshake")
+            return
+        self._disarm()
+        self._handler = answer
+        protocol.send_response(response)
+        self._flush()
+        answer.opened(self)
+
+    def _respond(self, response: Response) -> None:
+        self._protocol.send_response(response)
+        self._flush()
+
+    # ------------------------------------------------------------ frames
+
+    def _on_frame(self, frame: Frame) -> None:
+        handler = self._handler
+        if handler is None or self._told:
+            return
+        opcode = frame.opcode
+        if opcode is Opcode.BINARY and frame.fin:
+            handler.message(bytes(frame.data))
+        elif opcode is Opcode.TEXT:
+            handler.broken(CloseCode.PROTOCOL, "text frames are not part of dc.v1")
+        elif opcode is Opcode.BINARY or opcode is Opcode.CONT:
+            self._on_fragment(frame, handler)
+
+    def _on_fragment(self, frame: Frame, handler: SocketHandler) -> None:
+        self._fragments.append(bytes(frame.data))
+        self._fragments_bytes += len(frame.data)
+        if self._fragments_bytes > self._limits.max_message_bytes:
+            handler.broken(
+                CloseCode.PROTOCOL,
+                f"a message may have {self._limits.max_message_bytes} bytes",
+            )
+        elif frame.fin:
+            message = b"".join(self._fragments)
+            self._fragments.clear()
+            self._fragments_bytes = 0
+            handler.message(message)
+
+    # ------------------------------------------------------------ the port's side
+
+    def send(self, message: bytes) -> None:
+        """Queue a binary message; see the port."""
+        protocol = self._protocol
+        if self._transport is None or protocol.state is not OPEN:
+            return
+        protocol.send_binary(message)
+        self._flush()
+        if self._transport.get_write_buffer_size() > self._limits.max_buffered_bytes:
+            self.close(
+                CloseCode.TOO_SLOW,
+                f"more than {self._limits.max_buffered_bytes} bytes wait to be read",
+            )
+
+    def close(self, code: int, reason: str) -> None:
+        """Say goodbye; see the port."""
+        if self._transport is None:
+            return
+        if self._protocol.state is OPEN:
+            self._protocol.send_close(code, reason[:120])
+            self._flush()
+        self._arm(self._limits.close_timeout_s)
+
+    # ------------------------------------------------------------ bytes and timers
+
+    def _flush(self) -> None:
+        transport = self._transport
+        if transport is None:
+            return
+        for data in self._protocol.data_to_send():
+            if data:
+                transport.write(data)
+            else:
+                self._end()
+        if self._protocol.close_expected():
+            self._arm(self._limits.close_timeout_s)
+
+    def _end(self) -> None:
+        if self._transport is not None:
+            self._transport.close()
+
+    def _arm(self, delay_s: float) -> None:
+        if self._close_timer is None:
+            loop = asyncio.get_running_loop()
+            self._close_timer = loop.call_later(delay_s, self._abort)
+
+    def _disarm(self) -> None:
+        if self._close_timer is not None:
+            self._close_timer.cancel()
+            self._close_timer = None
+
+    def _abort(self) -> None:
+        if self._transport is not None:
+            self._transport.abort()
+
+
+def _upgrade_request(request: Request, transport: asyncio.Transport | None) -> UpgradeRequest:
+    headers: Headers = request.headers
+    offered = ",".join(headers.get_all("Sec-WebSocket-Protocol")).split(",")
+    address = transport.get_extra_info("peername") if transport is not None else None
+    return UpgradeRequest(
+        path=request.path,
+        subprotocols=tuple(name.strip() for name in offered if name.strip()),
+        authorization=headers.get("Authorization", ""),
+        peer=f"{address[0]}:{address[1]}" if address else "?",
+    )
+
+
+_quiet = logging.getLogger(f"{__name__}.wire")
+_quiet.setLevel(logging.CRITICAL)
