@@ -1,0 +1,146 @@
+"""One try to open the session's WebSocket, with the credential of the moment."""
+
+from __future__ import annotations
+
+import logging
+import ssl
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Final
+
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import InvalidHandshake, InvalidStatus, InvalidURI
+from websockets.typing import Subprotocol
+
+from direct_contact.client.errors import SessionGone
+from direct_contact.client.rest import ERRORS, retry_after_s
+from foundation.errors import (
+    CallerError,
+    Conflict,
+    DirectContactError,
+    InvalidInput,
+    NotFound,
+    Unauthenticated,
+    Unavailable,
+)
+
+SUBPROTOCOL: Final = Subprotocol("dc.v1")
+MAX_MESSAGE_BYTES = 64 << 20
+CLOSE_TIMEOUT_S = 1.0
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Ticket:
+    """Where to connect the first time, and with what."""
+
+    url: str
+    ticket: str
+
+
+class Dialer:
+    """Opens sockets for one session: by ticket first, by resume token from then on.
+
+    A credential that is refused is replaced by a new ticket once; when that one is refused too, or
+    when somebody else took the session over, there is no way back.
+
+    Args:
+        ticket: that came with the session.
+        mint: makes another one.
+        tls: for ``wss``; None: the system's certificates.
+    """
+
+    def __init__(
+        self,
+        ticket: Ticket,
+        mint: Callable[[], Awaitable[Ticket]],
+        *,
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
+        self.superseded = False
+        """Another attachment has the session: nothing but the resume token may win it back."""
+        self._url = ticket.url
+        self._credential = f"dc.ticket.{ticket.ticket}"
+        self._mint = mint
+        self._tls = tls
+        self._minted = False
+
+    def welcomed(self, resume_token: str) -> None:
+        """A Welcome came: the next socket is opened by its token."""
+        self._credential = f"dc.resume.{resume_token}" if resume_token else ""
+        self._minted = False
+        self.superseded = False
+
+    async def dial(self) -> ClientConnection:
+        """One try.
+
+        Raises:
+            Unavailable: it may work later; `retry_after_s` says when, if the server did.
+            DirectContactError: it never will.
+        """
+        if not self._credential:
+            await self._mint_ticket()
+        try:
+            connection = await connect(
+                self._url,
+                subprotocols=[SUBPROTOCOL, Subprotocol(self._credential)],
+                compression=None,
+                max_size=MAX_MESSAGE_BYTES,
+                ping_interval=None,
+                close_timeout=CLOSE_TIMEOUT_S,
+                # The session's own deadline bounds the try.
+                open_timeout=None,
+                ssl=self._tls if self._url.startswith("wss:") else None,
+            )
+        except InvalidStatus as refusal:
+            self._refused(refusal)
+            # A new ticket is worth a try at once.
+            return await self.dial()
+        except InvalidURI as error:
+            raise InvalidInput(f"stream.url: {error}", field="stream.url") from error
+        except (OSError, InvalidHandshake) as error:
+            raise Unavailable(
+                f"{self._url}: {str(error) or type(error).__name__}", code="stream_unreachable"
+            ) from error
+        if self._credential.startswith("dc.ticket."):
+            # Spent; if the Welcome does not come, the next try needs another.
+            self._credential = ""
+        return connection
+
+    def _refused(self, refusal: InvalidStatus) -> None:
+        """Return when a new ticket may help."""
+        response = refusal.response
+        status = response.status_code
+        detail = bytes(response.body or b"").decode(errors="replace").strip()[:200]
+        told = f"{self._url}: HTTP status {status}" + (f": {detail}" if detail else "")
+        if status == 401:
+            if self.superseded:
+                raise SessionGone(
+                    "another connection has the session now", code="superseded"
+                ) from refusal
+            if self._minted:
+                raise Unauthenticated(told, code="bad_ticket") from refusal
+            self._credential = ""
+            return
+        kind = ERRORS.get(status, Unavailable if status >= 500 else CallerError)
+        if status >= 500 or status == 429:
+            kind = Unavailable
+        raise kind(
+            told,
+            code="stream_refused",
+            retry_after_s=retry_after_s(response.headers.get("Retry-After")),
+        ) from refusal
+
+    async def _mint_ticket(self) -> None:
+        self._minted = True
+        try:
+            ticket = await self._mint()
+        except (NotFound, Conflict) as error:
+            raise SessionGone(f"the session has ended: {error.message}") from error
+        except DirectContactError as error:
+            if error.retryable and not isinstance(error, Unavailable):
+                raise Unavailable(error.message, code=error.code) from error
+            raise
+        self._url = ticket.url
+        self._credential = f"dc.ticket.{ticket.ticket}"
