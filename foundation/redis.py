@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -28,6 +29,10 @@ RETRIES = 20
 RETRY_FIRST_S = 0.01
 RETRY_LONGEST_S = 0.2
 WAITING_MESSAGE_S = 2.0
+
+_PASSING = re.compile(
+    r"\b(OOM|MISCONF|READONLY|CLUSTERDOWN|TRYAGAIN|NOREPLICAS|BUSY)\b|'maxmemory'"
+)
 
 
 async def connect(url: str, *, timeout_s: float, variable: str = "DC_REDIS_URL") -> Redis:
@@ -109,13 +114,14 @@ def translated(doing: str) -> Iterator[None]:
             f"Redis does not answer for {doing}: {error}", code="redis_unavailable"
         ) from error
     except exceptions.ResponseError as error:
-        # LOADING is a ConnectionError already; these are states that pass as well.
-        text = str(error)
-        if text.startswith(("OOM", "MISCONF", "READONLY", "CLUSTERDOWN", "TRYAGAIN", "NOREPLICAS")):
+        # LOADING is a ConnectionError already; these are states that pass as well. A script wraps
+        # the text of the error that stopped it.
+        passing = (exceptions.OutOfMemoryError, exceptions.ReadOnlyError)
+        if isinstance(error, passing) or _PASSING.search(str(error)):
             raise Unavailable(
-                f"Redis cannot serve {doing}: {text}", code="redis_unavailable"
+                f"Redis cannot serve {doing}: {error}", code="redis_unavailable"
             ) from error
-        raise InternalError(f"Redis refuses {doing}: {text}") from error
+        raise InternalError(f"Redis refuses {doing}: {error}") from error
     except exceptions.RedisError as error:
         raise InternalError(f"Redis fails at {doing}: {error}") from error
 

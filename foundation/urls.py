@@ -14,7 +14,10 @@ def without_credentials(url: str) -> str:
 
 
 def _one(url: str) -> str:
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return "(malformed)"
     if not parts.netloc:
         return url
     return parts._replace(netloc=parts.netloc.rpartition("@")[2], query="", fragment="").geturl()

@@ -24,6 +24,7 @@ from foundation.urls import without_credentials
 
 logger = logging.getLogger(__name__)
 
+SCHEMES = ("nats", "tls")
 PING_INTERVAL_S = 5
 """A server that froze is noticed after three of these."""
 FLUSH_TIMEOUT_S = 5.0
@@ -44,10 +45,19 @@ async def connect(settings: BrokerSettings, *, name: str) -> NatsBroker:
         Unavailable: no server answered in time; names the URL and the last reason.
     """
     address = without_credentials(settings.nats_url)
+    servers = [server.strip() for server in settings.nats_url.split(",")]
+    for server in servers:
+        scheme, separator, _ = server.partition("://")
+        if separator and scheme not in SCHEMES:
+            raise InvalidInput(
+                f"DC_NATS_URL {address} is not a NATS URL: its scheme is {scheme!r}, not one of "
+                f"{', '.join(SCHEMES)}",
+                field="nats_url",
+            )
     broker = NatsBroker(address)
     try:
         async with asyncio.timeout(settings.connect_timeout_s):
-            await broker.open(settings.nats_url.split(","), name)
+            await broker.open(servers, name)
     except TimeoutError as error:
         await broker.close()
         raise Unavailable(
@@ -89,7 +99,7 @@ class NatsBroker:
     async def open(self, servers: list[str], name: str) -> None:
         """Connect; for `connect`, which bounds the time and translates the errors."""
         await self._client.connect(
-            servers=[server.strip() for server in servers],
+            servers=servers,
             name=name,
             error_cb=self._on_error,
             disconnected_cb=self._on_disconnect,

@@ -34,8 +34,9 @@ from foundation.errors import InvalidInput, LimitExceeded, Unavailable
 logger = logging.getLogger(__name__)
 
 PENDING_BYTES = 8 * 1024 * 1024
-"""What waits for the connection. Frames are kept at the edge until they are durable, so more would
-only make the first moments after a reconnect longer."""
+"""What waits for the connection, beside as much again that the socket's buffer may hold. Frames are
+kept at the edge until they are durable, so more would only delay the first ones after a reconnect.
+"""
 ROOM_TIMEOUT_S = 5.0
 """How long a publish waits for a server that does not read, before it is refused."""
 PREFIXES = 4096
@@ -153,8 +154,7 @@ class DirectClient(Client):
                     await written
         except TimeoutError as error:
             raise Unavailable(
-                f"NATS took nothing of {self._pending_data_size} waiting bytes for "
-                f"{ROOM_TIMEOUT_S:g} s",
+                f"NATS reads too slowly: no room for {size} bytes within {ROOM_TIMEOUT_S:g} s",
                 code="broker_slow",
             ) from error
 
@@ -214,6 +214,8 @@ class DirectClient(Client):
 
     async def shut(self) -> None:
         """Close the connection, whatever state it is in, and leave no task behind."""
+        if self._flush_queue is None:
+            return  # connect() refused the URL
         if not self.is_connected:
             self._pending.clear()
             self._pending_data_size = 0
