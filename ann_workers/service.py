@@ -10,7 +10,7 @@ import socket
 from typing import TYPE_CHECKING
 
 from google.protobuf.message import DecodeError
-from prometheus_client import REGISTRY
+from prometheus_client import REGISTRY, CollectorRegistry
 
 from ann_workers.hosting.checkpoints import Checkpointer
 from ann_workers.hosting.draining import hand_over_all
@@ -50,8 +50,9 @@ SILENCE_S = 3.0
 class Worker:
     """One worker process: joins the parts, serves, drains."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, registry: CollectorRegistry = REGISTRY) -> None:
         self._settings = settings
+        self._registry = registry
         self._own = settings[WorkerSettings]
         # New at each start: nothing that was meant for an earlier process reaches this one.
         self.name = f"{self._own.worker_name}-{secrets.token_hex(3)}"
@@ -90,7 +91,7 @@ class Worker:
             }
         )
         telemetry = settings[TelemetrySettings]
-        probes = ProbeServer(health, host=telemetry.probe_host, port=telemetry.probe_port)
+        probes = ProbeServer(health, host=telemetry.probe_host, port=telemetry.probe_port, registry=self._registry)
         try:
             await self._serve(
                 broker,
@@ -115,7 +116,7 @@ class Worker:
     def _compose(self, broker: Broker, store: SessionStore, networks: NetworkStore) -> Host:
         own = self._own
         name = self.name
-        self._metrics = WorkerMetrics(REGISTRY)
+        self._metrics = WorkerMetrics(self._registry)
         host = Host(
             name=name,
             store=store,

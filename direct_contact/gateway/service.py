@@ -8,7 +8,7 @@ import os
 import secrets
 import ssl
 
-from prometheus_client import REGISTRY
+from prometheus_client import REGISTRY, CollectorRegistry
 
 from broker import nats
 from direct_contact.gateway.hub import Hub
@@ -30,8 +30,9 @@ logger = logging.getLogger(__name__)
 class Gateway:
     """One gateway process: joins the parts, serves, drains."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, registry: CollectorRegistry = REGISTRY) -> None:
         self._settings = settings
+        self._registry = registry
         self._own = settings[GatewaySettings]
         # New at each start: nothing that was meant for an earlier process reaches this one.
         self.name = f"{self._own.gateway_name}-{secrets.token_hex(3)}"
@@ -53,7 +54,7 @@ class Gateway:
         store, broker = to_redis.result(), to_broker.result()
         hub = Hub(name=self.name, settings=self._own, broker=broker, store=SessionStore(store))
         collector = GatewayMetrics(hub)
-        REGISTRY.register(collector)
+        self._registry.register(collector)
         health = Health(
             checks={
                 "nats": lambda: None if broker.connected else "not connected",
@@ -61,11 +62,10 @@ class Gateway:
             }
         )
         telemetry = settings[TelemetrySettings]
-        probes = ProbeServer(health, host=telemetry.probe_host, port=telemetry.probe_port)
+        probes = ProbeServer(health, host=telemetry.probe_host, port=telemetry.probe_port, registry=self._registry)
         try:
             await self._serve(hub, stop, health, probes.port)
         finally:
-            REGISTRY.unregister(collector)
             probes.close()
             await broker.close()
             await store.aclose()

@@ -1,0 +1,108 @@
+"""Sessions that change their worker while their stream runs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from redis.asyncio import Redis
+
+from ann_workers.backends.port import Request
+from ann_workers.backends.registry import find_backend
+from broker.nats import NatsBroker
+from protos.dc.v1.stream_pb2 import NOTICE_KIND_MIGRATED, ServerFrame
+from protos.dc.v1.tensor_pb2 import Payload
+from tests.support.servers import NatsServer, RedisServer
+from tests.support.stack import RECURRENT, Stack, inputs, running_stack, values, vector
+
+
+def oracle(rows: np.ndarray) -> list[np.ndarray]:
+    """The recurrent network over all rows, computed in one piece."""
+    model = find_backend("numpy").load(RECURRENT, b"")
+    state = model.new_state()
+    answers = []
+    for row in rows:
+        tensors = Payload.FromString(vector(row)).tensors
+        answer = model.infer([Request(tensors=tensors, state=state)])[0]
+        state = answer.state
+        answers.append(values(answer.payload))
+    return answers
+
+
+async def collect(link, count: int) -> tuple[list, list[ServerFrame]]:
+    outputs: list = []
+    others: list[ServerFrame] = []
+    while len(outputs) < count:
+        frame = await link.receive()
+        outputs.extend(frame.outputs)
+        if not frame.outputs:
+            others.append(frame)
+    return outputs, others
+
+
+def check(outputs: list, rows: np.ndarray) -> None:
+    assert [output.seq for output in outputs] == list(range(1, len(rows) + 1))
+    for output, expected in zip(outputs, oracle(rows), strict=True):
+        np.testing.assert_allclose(values(output.payload), expected, atol=1e-5)
+
+
+async def test_session_goes_on_elsewhere_when_its_worker_drains(
+    broker: NatsBroker, redis: Redis, nats_server: NatsServer, redis_server: RedisServer,
+    tmp_path: Path,
+) -> None:
+    rows = np.random.default_rng(3).normal(size=(300, 4)).astype(np.float32)
+    async with running_stack(
+        broker, redis, nats_server, redis_server, tmp_path, workers=2
+    ) as stack:
+        record = await stack.add_session("recurrent")
+        async with stack.link(record) as link:
+            welcome = await link.greet()
+            owner = next(p for p in stack.processes if p.name == welcome.worker)
+            await link.send(inputs=inputs(rows[:100]))
+            outputs, _ = await collect(link, 50)
+            await link.send(inputs=inputs(rows[100:200], first=101))
+            await owner.drain()
+            await link.send(inputs=inputs(rows[200:], first=201))
+            rest, others = await collect(link, 300 - len(outputs))
+    check(outputs + rest, rows)
+    moved = [f.notice for f in others if f.notice.kind == NOTICE_KIND_MIGRATED]
+    assert len(moved) == 1
+    assert moved[0].worker != welcome.worker
+    assert moved[0].epoch > welcome.epoch
+
+
+async def test_session_is_taken_over_when_its_worker_dies(
+    broker: NatsBroker, redis: Redis, nats_server: NatsServer, redis_server: RedisServer,
+    tmp_path: Path,
+) -> None:
+    rows = np.random.default_rng(4).normal(size=(300, 4)).astype(np.float32)
+    async with running_stack(
+        broker, redis, nats_server, redis_server, tmp_path, workers=2,
+        worker={"worker_checkpoint_inputs": 16},
+    ) as stack:
+        record = await stack.add_session("recurrent")
+        async with stack.link(record) as link:
+            welcome = await link.greet()
+            owner = next(p for p in stack.processes if p.name == welcome.worker)
+            await link.send(inputs=inputs(rows[:200]))
+            outputs, _ = await collect(link, 30)
+            owner.task.cancel()
+            await link.send(inputs=inputs(rows[200:], first=201))
+            rest, _ = await collect(link, 300 - len(outputs))
+    check(outputs + rest, rows)
+
+
+async def test_session_waits_and_goes_on_when_every_worker_is_gone_for_a_while(
+    stack: Stack, tmp_path: Path
+) -> None:
+    rows = np.random.default_rng(5).normal(size=(60, 4)).astype(np.float32)
+    record = await stack.add_session("recurrent")
+    async with stack.link(record) as link:
+        await link.greet()
+        await link.send(inputs=inputs(rows[:30]))
+        outputs, _ = await collect(link, 30)
+        await stack.processes[0].drain()
+        await link.send(inputs=inputs(rows[30:], first=31))
+        await stack.add_worker(tmp_path / "late", "late")
+        rest, _ = await collect(link, 30)
+    check(outputs + rest, rows)
