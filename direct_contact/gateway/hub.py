@@ -39,6 +39,7 @@ class GatewayStats:
     refused: int = 0
     stale_envelopes: int = 0
     takeovers: int = 0
+    slow_readers: int = 0
 
 
 class Hub:

@@ -32,7 +32,7 @@ class Socket(Protocol):
     def send(self, message: bytes) -> None:
         """Queue a binary message. Never waits; after a close it does nothing.
 
-        A peer that does not read until `max_buffered_bytes` wait is closed as too slow.
+        When more than `max_buffered_bytes` wait to be read, the handler is told by `slow`.
         """
 
     def close(self, code: int, reason: str) -> None:
@@ -51,6 +51,9 @@ class SocketHandler(Protocol):
     def broken(self, code: int, reason: str) -> None:
         """The peer sent what the server must refuse (text, an oversized frame)."""
 
+    def slow(self, buffered_bytes: int) -> None:
+        """The peer does not read: close."""
+
     def closed(self, code: int, reason: str) -> None:
         """The link is gone; told once, last."""
 
@@ -65,5 +68,5 @@ class SocketLimits:
     max_message_bytes: int
     max_buffered_bytes: int
     handshake_timeout_s: float = 10.0
-    close_timeout_s: float = 2.0
+    close_timeout_s: float = 5.0
     headers_bytes: int = 16 * 1024

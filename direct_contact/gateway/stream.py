@@ -178,6 +178,15 @@ class Stream:
         """The socket layer refused what came."""
         self.fail(ProtocolViolation(reason, code="bad_message"), close_code=code)
 
+    def slow(self, buffered_bytes: int) -> None:
+        """The client does not read; it can come back and have what it missed."""
+        limit = self._hub.settings.gateway_max_buffered_bytes
+        self._hub.stats.slow_readers += 1
+        self.close(
+            CloseCode.TOO_SLOW,
+            f"gateway_max_buffered_bytes is {limit}, {buffered_bytes} wait to be read",
+        )
+
     def closed(self, code: int, reason: str) -> None:
         """The link is gone; the session waits for its client to come back."""
         self._disarm_hello()

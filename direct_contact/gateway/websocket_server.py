@@ -221,11 +221,9 @@ class _Connection(asyncio.Protocol):
             return
         protocol.send_binary(message)
         self._flush()
-        if self._transport.get_write_buffer_size() > self._limits.max_buffered_bytes:
-            self.close(
-                CloseCode.TOO_SLOW,
-                f"more than {self._limits.max_buffered_bytes} bytes wait to be read",
-            )
+        buffered = self._transport.get_write_buffer_size()
+        if buffered > self._limits.max_buffered_bytes and self._handler is not None:
+            self._handler.slow(buffered)
 
     def close(self, code: int, reason: str) -> None:
         """Say goodbye; see the port."""

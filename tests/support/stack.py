@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -57,6 +58,13 @@ class Process:
     name: str
     stop: asyncio.Event
     task: asyncio.Task[None]
+    registry: CollectorRegistry
+
+    def metric(self, name: str) -> float:
+        """The value of an unlabelled metric."""
+        value = self.registry.get_sample_value(name)
+        assert value is not None, name
+        return value
 
     async def drain(self) -> None:
         """As SIGTERM does."""
@@ -125,23 +133,25 @@ class Stack:
 
     async def add_worker(self, tmp: Any, name: str = "worker") -> Process:
         """Start a worker and wait until it is ready."""
-        worker = Worker(self._settings(tmp, worker_name=name), CollectorRegistry())
-        return await self._start(worker.name, worker.serve, tmp)
+        registry = CollectorRegistry()
+        worker = Worker(self._settings(tmp, worker_name=name), registry)
+        return await self._start(worker.name, worker.serve, tmp, registry)
 
     async def add_gateway(self, tmp: Any) -> Process:
         """Start a gateway and wait until it is ready."""
-        gateway = Gateway(self._settings(tmp), CollectorRegistry())
-        process = await self._start(gateway.name, gateway.serve, tmp)
-        import json
-
+        registry = CollectorRegistry()
+        gateway = Gateway(self._settings(tmp), registry)
+        process = await self._start(gateway.name, gateway.serve, tmp, registry)
         self.ports.append(json.loads(tmp.read_text())["port"])
         return process
 
-    async def _start(self, name: str, serve: Any, ready: Any) -> Process:
+    async def _start(
+        self, name: str, serve: Any, ready: Any, registry: CollectorRegistry
+    ) -> Process:
         ready.unlink(missing_ok=True)
         stop = asyncio.Event()
         task = asyncio.create_task(serve(stop))
-        process = Process(name, stop, task)
+        process = Process(name, stop, task, registry)
         self.processes.append(process)
         while not ready.exists():
             if task.done():
