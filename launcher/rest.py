@@ -1,4 +1,8 @@
-"""The few REST calls that the launcher makes, with their errors translated."""
+"""The few REST calls that the launcher makes, with their errors translated.
+
+The client package has them too, but loads numpy, websockets and protobuf: 0.1 s of a start and
+18 MiB for as long as the launcher runs.
+"""
 
 from __future__ import annotations
 

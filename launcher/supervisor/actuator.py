@@ -44,8 +44,10 @@ async def actuate(
                 if not complained:
                     output(note(f"the pool's record cannot be read: {error}", level="W"))
                 complained = True
+            # Not wait_for: until 3.12 it loses a cancellation that meets the event.
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(changed.wait(), RECONCILE_S)
+                async with asyncio.timeout(RECONCILE_S):
+                    await changed.wait()
 
 
 def on_nats(nats_url: str, pool: str, output: Output) -> Listen:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import secrets
 import sys
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
@@ -58,20 +57,20 @@ class Commands:
         command = nats_command(self._data.nats, self._ports.nats)
         port = self._ports.nats
 
-        async def is_ready(_pid: int) -> bool:
-            return await nats_answers(LOOPBACK, port)
+        async def ready_as(_pid: int) -> str:
+            return "nats" if await nats_answers(LOOPBACK, port) else ""
 
-        return Launch("nats", command, self._options.environment, is_ready)
+        return Launch("nats", command, self._options.environment, ready_as)
 
     def redis(self) -> Launch:
         """Redis with its append-only file in the data directory."""
         command = redis_command(self._data.redis, self._ports.redis)
         port = self._ports.redis
 
-        async def is_ready(_pid: int) -> bool:
-            return await redis_answers(LOOPBACK, port)
+        async def ready_as(_pid: int) -> str:
+            return "redis" if await redis_answers(LOOPBACK, port) else ""
 
-        return Launch("redis", command, self._options.environment, is_ready)
+        return Launch("redis", command, self._options.environment, ready_as)
 
     def rest(self) -> Launch:
         """The REST API; the first start gives it the admin key."""
@@ -89,8 +88,8 @@ class Commands:
         )
 
     def gateway(self, number: int) -> Launch:
-        """The `number`th gateway, from 1."""
-        name = f"gateway-{number}-{_unique()}"
+        """The `number`th gateway, from 1; it adds to its name what tells this start from others."""
+        name = f"gateway-{number}"
         return self._service(
             Role.GATEWAY,
             name,
@@ -102,8 +101,8 @@ class Commands:
         )
 
     def worker(self, number: int) -> Launch:
-        """The `number`th worker of the default pool, from 1."""
-        name = f"ann-worker-{number}-{_unique()}"
+        """The `number`th worker of the default pool, from 1; its name is made as a gateway's."""
+        name = f"ann-worker-{number}"
         return self._service(Role.WORKER, name, {"DC_WORKER_NAME": name, "DC_WORKER_POOL": POOL})
 
     def _service(self, role: Role, name: str, own: Mapping[str, str]) -> Launch:
@@ -128,29 +127,24 @@ class Commands:
                 "DC_READY_FILE": str(ready_file),
                 **own,
             },
-            _says_ready(ready_file),
+            _ready_as(ready_file),
         )
 
 
-def _says_ready(ready_file: Path) -> Callable[[int], Awaitable[bool]]:
-    async def is_ready(pid: int) -> bool:
+def _ready_as(ready_file: Path) -> Callable[[int], Awaitable[str]]:
+    async def ready_as(pid: int) -> str:
         try:
             # 10 µs: a thread would cost more than the read.
             said = json.loads(ready_file.read_text())  # noqa: ASYNC240
         except (OSError, ValueError):
-            return False
+            return ""
         # The file of an earlier start may still lie there.
-        return bool(said.get("pid") == pid)
+        return str(said["name"]) if said.get("pid") == pid else ""
 
-    return is_ready
+    return ready_as
 
 
 def _reachable(host: str) -> str:
     # What listens everywhere is reached at the loopback address.
     host = {"0.0.0.0": LOOPBACK, "::": "::1"}.get(host, host)  # noqa: S104  # compared only
     return f"[{host}]" if ":" in host else host
-
-
-def _unique() -> str:
-    """Tells this start's name from all others': subjects and leases outlive processes."""
-    return secrets.token_hex(3)

@@ -34,11 +34,11 @@ class Launch:
     """One start of a process."""
 
     name: str
-    """Unique to this start: a worker's name is never used twice."""
+    """What it is called until it tells its own name."""
     command: Sequence[str]
     environment: Mapping[str, str]
-    is_ready: Callable[[int], Awaitable[bool]]
-    """Asked with the pid until it answers True."""
+    ready_as: Callable[[int], Awaitable[str]]
+    """Asked with the pid until it answers the name under which the process is ready."""
 
 
 class SupervisedProcess:
@@ -51,7 +51,7 @@ class SupervisedProcess:
         label: what the log calls it; stays through restarts.
         launch: makes each start's command, so that a restart can have a new name.
         output: takes its lines, and what the launcher says of it.
-        changed: called whenever the process starts or ends.
+        changed: called whenever the process starts, ends or tells its name.
     """
 
     def __init__(
@@ -96,7 +96,8 @@ class SupervisedProcess:
                 delay_s = self._backoff.after(time.monotonic() - started_at)
                 self._say(f"{self.name} {self._exit}; it starts again in {delay_s:.2f} s", "W")
                 with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(self._retired.wait(), delay_s)
+                    async with asyncio.timeout(delay_s):
+                        await self._retired.wait()
         finally:
             self._ended.set()
 
@@ -123,7 +124,8 @@ class SupervisedProcess:
         """
         self.retire()
         try:
-            await asyncio.wait_for(self._ended.wait(), grace_s)
+            async with asyncio.timeout(grace_s):
+                await self._ended.wait()
         except TimeoutError:
             self._say(f"{self.name} did not finish within {grace_s:.0f} s: killed", "W")
             self.kill()
@@ -197,8 +199,11 @@ class SupervisedProcess:
 
     async def _watch_readiness(self, launch: Launch, pid: int) -> None:
         # Nothing tells: a file appears, a port begins to answer.
-        while not await launch.is_ready(pid):  # noqa: ASYNC110
+        while not (name := await launch.ready_as(pid)):  # noqa: ASYNC110
             await asyncio.sleep(READY_POLL_S)
+        if name != self.name:
+            self.name = name
+            self._changed()
         async with self._news:
             self.ready = self._was_ready = True
             self._news.notify_all()

@@ -92,7 +92,11 @@ class Stack:
 
     def request_stop(self) -> None:
         """Stop in order; a second request kills what is left."""
-        (self._kill if self._stop.is_set() else self._stop).set()
+        if self._stop.is_set():
+            self._kill.set()
+        else:
+            self._output(note("stopping in order; a second Ctrl-C stops at once"))
+            self._stop.set()
 
     async def run(self) -> None:
         """Start everything, set `ready`, and keep it running until a stop is requested.

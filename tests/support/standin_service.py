@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import secrets
 import signal
 import socket
 import sys
@@ -17,12 +18,14 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 STATE = Path(os.environ["STANDIN_DIR"])
+# Subjects and leases outlive processes: names are new at each start.
+MARK = secrets.token_hex(3)
 if "DC_REST_PORT" in os.environ:
     ROLE, NAME = "rest_api", "rest-api"
 elif "DC_GATEWAY_NAME" in os.environ:
-    ROLE, NAME = "direct_contact", os.environ["DC_GATEWAY_NAME"]
+    ROLE, NAME = "direct_contact", f"{os.environ['DC_GATEWAY_NAME']}-{MARK}"
 else:
-    ROLE, NAME = "ann_worker", os.environ["DC_WORKER_NAME"]
+    ROLE, NAME = "ann_worker", f"{os.environ['DC_WORKER_NAME']}-{MARK}"
 
 
 class Rest(BaseHTTPRequestHandler):
