@@ -91,7 +91,9 @@ class Worker:
             }
         )
         telemetry = settings[TelemetrySettings]
-        probes = ProbeServer(health, host=telemetry.probe_host, port=telemetry.probe_port, registry=self._registry)
+        probes = ProbeServer(
+            health, host=telemetry.probe_host, port=telemetry.probe_port, registry=self._registry
+        )
         try:
             await self._serve(
                 broker,
@@ -136,7 +138,7 @@ class Worker:
             length_s=own.worker_lease_ms / 1000,
             describe=lambda: self._describe(host),
             on_regained=host.regain,
-            on_good=lambda: host.outbox.flush(),
+            on_good=host.answer_again,
         )
         host.outbox = Outbox(
             host.links,
@@ -145,9 +147,11 @@ class Worker:
         )
         host.checkpoints = Checkpointer(
             store,
+            worker=name,
             every_inputs=own.worker_checkpoint_inputs,
             every_s=own.worker_checkpoint_ms / 1000,
             on_written=host.written,
+            on_done=host.boundary.beat,
             on_fenced=host.fenced,
         )
         host.engine = Engine(
@@ -229,7 +233,7 @@ async def _answer_command(broker: Broker, host: Host, delivery: Delivery) -> Non
     try:
         request = CommandRequest.FromString(delivery.payload)
     except DecodeError:
-        logger.error("what came is not a CommandRequest")
+        logger.warning("what came is not a CommandRequest")
         return
     session = host.sessions.get(request.session)
     if session is None:

@@ -17,6 +17,7 @@ from typing import Final, Protocol
 from broker.port import Broker, Delivery
 from foundation.clock import Monotonic, monotonic
 from foundation.errors import DirectContactError
+from foundation.pulse import Pulse
 from protos.dc.internal.v1.envelope_pb2 import Envelope, ToGateway, ToWorker
 
 logger = logging.getLogger(__name__)
@@ -117,6 +118,7 @@ class Links:
         self._wake = asyncio.Event()
         self._settled_at = 0.0
         self._sending = False
+        self._sent = Pulse()
 
     async def open(self) -> None:
         """Listen; after this, peers can reach this process."""
@@ -143,8 +145,7 @@ class Links:
 
     async def flush(self) -> None:
         """Return when everything queued before the call has reached the broker."""
-        while self._ready or self._sending:
-            await asyncio.sleep(0.001)
+        await self._sent.until(lambda: not self._ready and not self._sending)
         await self._broker.flush()
 
     def _meet(self, peer: str) -> _Peer:
@@ -166,6 +167,7 @@ class Links:
                 items, link.pending = link.pending, []
                 await self._send(link, items)
             self._sending = False
+            self._sent.beat()
 
     async def _send(self, link: _Peer, items: list[Item]) -> None:
         start = 0

@@ -87,7 +87,8 @@ class Settings(Mapping[type[SettingsGroup], SettingsGroup]):
 
     def __getitem__(self, group: type[GroupT]) -> GroupT:
         found = self._groups[group]
-        assert isinstance(found, group)
+        if not isinstance(found, group):
+            raise KeyError(group)
         return found
 
     def __iter__(self) -> Any:

@@ -119,9 +119,11 @@ class Checkpointer:
 
     Args:
         store: refuses a write of an epoch that is not the session's newest.
+        worker: who writes.
         every_inputs: a session is due after this many computed inputs,
         every_s: or this long after the first of them.
         on_written: is told of a session whose durable input moved.
+        on_done: is called when a round of writes is over, however it went.
         on_fenced: is told of a session that another worker owns.
     """
 
@@ -129,17 +131,21 @@ class Checkpointer:
         self,
         store: SessionStore,
         *,
+        worker: str,
         every_inputs: int,
         every_s: float,
         on_written: Callable[[HeldSession], None],
+        on_done: Callable[[], None],
         on_fenced: Callable[[HeldSession], None],
         clock: Monotonic = monotonic,
     ) -> None:
         self.stats = CheckpointStats()
         self._store = store
+        self._worker = worker
         self._every_inputs = every_inputs
         self._every_s = every_s
         self._on_written = on_written
+        self._on_done = on_done
         self._on_fenced = on_fenced
         self._clock = clock
         self._dirty: dict[HeldSession, None] = {}
@@ -209,7 +215,14 @@ class Checkpointer:
             seq, data = encode(session)
             taken.append((session, seq))
             saves.append(
-                Save(session=session.id, epoch=session.epoch, data=data, record=session.record)
+                Save(
+                    session=session.id,
+                    epoch=session.epoch,
+                    data=data,
+                    record=session.record,
+                    worker=self._worker,
+                    seat=session.seat,
+                )
             )
             session.checkpointing = True
             self._dirty.pop(session, None)
@@ -221,6 +234,7 @@ class Checkpointer:
             for session, _ in taken:
                 session.checkpointing = False
                 self.note(session)
+            self._on_done()
             return False
         for (session, seq), save, owned in zip(taken, saves, answers, strict=True):
             session.checkpointing = False
@@ -235,4 +249,5 @@ class Checkpointer:
             session.machine.checkpointed(seq)
             self.note(session)
             self._on_written(session)
+        self._on_done()
         return True

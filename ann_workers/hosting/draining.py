@@ -40,8 +40,9 @@ async def hand_over_all(host: Host, *, within_s: float) -> None:
 async def _hand_over(host: Host, sessions: Sequence[HeldSession]) -> None:
     for session in sessions:
         session.standing = True
-    while any(session.busy or session.checkpointing for session in sessions):
-        await asyncio.sleep(0.001)
+    await host.boundary.until(
+        lambda: not any(session.busy or session.checkpointing for session in sessions)
+    )
     await host.checkpoints.write([s for s in sessions if s.machine.dirty_inputs])
     for session in sessions:
         try:

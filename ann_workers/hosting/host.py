@@ -29,6 +29,7 @@ from foundation.errors import (
     LimitExceeded,
     Unavailable,
 )
+from foundation.pulse import Pulse
 from protos.dc.internal.v1.envelope_pb2 import (
     RELEASE_ENDED,
     RELEASE_MOVED,
@@ -47,7 +48,7 @@ from protos.dc.v1.stream_pb2 import (
     NoticeKind,
     ServerFrame,
 )
-from registry.live import Hold, SessionStore
+from registry.live import Hold, Seat, SessionStore
 
 logger = logging.getLogger(__name__)
 
@@ -90,6 +91,8 @@ class Host:
         self.checkpoints: Checkpointer
         self.taking: Taking
         self.lease: Lease
+        self.boundary = Pulse()
+        """Beats when sessions reach an input boundary, or their checkpoints are written."""
         self._tasks: set[asyncio.Task[Any]] = set()
         self._by_gateway: dict[str, set[HeldSession]] = {}
 
@@ -159,7 +162,7 @@ class Host:
         try:
             frame = ClientFrame.FromString(data)
         except DecodeError:
-            logger.error("a gateway passed on what is not a ClientFrame")
+            logger.warning("a gateway passed on what is not a ClientFrame")
             return
         machine = session.machine
         taken = False
@@ -205,7 +208,8 @@ class Host:
     # ------------------------------------------------------------ what the parts tell
 
     def answered(self, session: HeldSession) -> None:
-        """The session has new outputs."""
+        """The session has new outputs, and stands at an input boundary."""
+        self.boundary.beat()
         self.outbox.mark(session)
         self.checkpoints.note(session)
 
@@ -220,6 +224,10 @@ class Host:
             Unavailable: the store does not answer.
         """
         await self.touch(list(self.sessions.values()))
+
+    def answer_again(self) -> None:
+        """The lease is good again: what waited leaves."""
+        self.outbox.flush()
 
     # ------------------------------------------------------------ commands
 
@@ -296,8 +304,7 @@ class Host:
 
     async def checkpoint(self, session: HeldSession) -> bool:
         """Make the session durable as it is. False: it could not be written."""
-        while session.checkpointing:
-            await asyncio.sleep(0.001)
+        await self.boundary.until(lambda: not session.checkpointing)
         return not session.closed and await self.checkpoints.write([session])
 
     # ------------------------------------------------------------ attaching and letting go
@@ -306,14 +313,12 @@ class Host:
         """The session is owned from now on."""
         self.sessions[session.id] = session
 
-    def adopt(self, session: HeldSession, gateway: str, attachment: int) -> None:
+    def adopt(self, session: HeldSession, seat: Seat) -> None:
         """The session's client is at this gateway now."""
         self._leave_gateway(session)
-        session.gateway = gateway
-        session.attachment = attachment
+        session.seat = seat
         session.attached = True
-        session.progress_sent = (0, 0)
-        self._by_gateway.setdefault(gateway, set()).add(session)
+        self._by_gateway.setdefault(seat.gateway, set()).add(session)
 
     def resume(self, session: HeldSession) -> None:
         """Answer and compute for a session that was just attached."""
@@ -444,8 +449,8 @@ class Host:
                     Hold(
                         record=session.record,
                         epoch=session.epoch,
-                        attachment=session.attachment,
                         worker=self.name,
+                        seat=session.seat,
                     )
                     for session in some
                 ]

@@ -63,8 +63,9 @@ class Lease:
         asked_at = self._clock()
         lost = not self.good()
         async with asyncio.timeout(self._length_s):
-            await self._directory.announce(self._describe(), int(self._length_s * 1000))
-        if lost:
+            renewed = await self._directory.announce(self._describe(), int(self._length_s * 1000))
+        if lost or not renewed:
+            # Others may have taken sessions; or Redis lost its data, and they are put back.
             await self._on_regained()
         self._good_until = asked_at + self._length_s
         self._suspended = False

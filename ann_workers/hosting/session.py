@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 from ann_workers.backends.port import Model, State, TrainableModel
 from ann_workers.session import WorkerMachine
 from protos.dc.v1.stream_pb2 import Command, CommandResult, Input
-from registry.live import SessionRecord
+from registry.live import Seat, SessionRecord
 
 RESULTS_KEPT: Final = 64
 """Answers to commands that a session remembers, so that a repeated command is only answered."""
@@ -57,7 +57,6 @@ class HeldSession:
 
     __slots__ = (
         "attached",
-        "attachment",
         "busy",
         "cancelled",
         "checkpointing",
@@ -66,7 +65,6 @@ class HeldSession:
         "detached_at",
         "dirty_since",
         "epoch",
-        "gateway",
         "id",
         "lane",
         "machine",
@@ -76,6 +74,7 @@ class HeldSession:
         "record",
         "results",
         "scheduled",
+        "seat",
         "standing",
         "state",
         "touched_at",
@@ -104,8 +103,7 @@ class HeldSession:
         self.commands: deque[PendingCommand] = deque()
         self.results: OrderedDict[str, CommandResult] = OrderedDict()
         self.cancelled: set[int] = set()
-        self.gateway = ""
-        self.attachment = 0
+        self.seat = Seat()
         self.attached = False
         self.detached_at = 0.0
         self.touched_at = 0.0
@@ -130,6 +128,16 @@ class HeldSession:
         self.trainer = None
         self.training = False
         self.lane = lane
+
+    @property
+    def gateway(self) -> str:
+        """Where the client is, or was last."""
+        return self.seat.gateway
+
+    @property
+    def attachment(self) -> int:
+        """The number of the client's attachment."""
+        return self.seat.attachment
 
     def remember(self, result: CommandResult) -> None:
         """Keep the answer to a command; the oldest of many is forgotten."""

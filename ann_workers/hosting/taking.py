@@ -27,7 +27,7 @@ from protos.dc.internal.v1.envelope_pb2 import (
     ToWorker,
 )
 from protos.dc.v1.stream_pb2 import OUTCOME_LOST, OUTCOME_NEW, OUTCOME_REPLAYED, OUTCOME_RESUMED
-from registry.live import Ownership, SessionRecord, SessionStore
+from registry.live import Ownership, Seat, SessionRecord, SessionStore
 
 logger = logging.getLogger(__name__)
 
@@ -45,7 +45,7 @@ class Holder(Protocol):
     def hold(self, session: HeldSession) -> None:
         """The session is owned from now on."""
 
-    def adopt(self, session: HeldSession, gateway: str, attachment: int) -> None:
+    def adopt(self, session: HeldSession, seat: Seat) -> None:
         """The session's client is at this gateway now."""
 
     def let_go(self, session: HeldSession, released: Released | None) -> None:
@@ -139,7 +139,7 @@ class Taking:
             due=_due(item.attach.received),
             oldest_retained_seq=max(1, item.attach.oldest_retained_seq),
         )
-        host.adopt(session, peer, item.attachment)
+        host.adopt(session, Seat(item.attachment, peer, item.attach.resume_digest))
         if place.lost_to:
             outcome = OUTCOME_LOST
             self.stats.lost += 1
@@ -197,7 +197,8 @@ class Taking:
     def _refuse_wanted(self, session_id: str, error: DirectContactError) -> None:
         self.stats.refused += 1
         peer, item = self._wanted.pop(session_id)
-        self._host.refuse(peer, item, RELEASE_REFUSED, error)
+        release = RELEASE_SUPERSEDED if error.code == "superseded" else RELEASE_REFUSED
+        self._host.refuse(peer, item, release, error)
 
     async def _own(self, item: ToWorker) -> tuple[HeldSession, Ownership]:
         host, settings = self._host, self._settings
@@ -237,7 +238,7 @@ class Taking:
             checkpoints.restore(session, checkpoints.decode(ownership.checkpoint))
         except DirectContactError as error:
             # Told to the client as LOST, with the range that nobody can send again.
-            logger.error(
+            logger.warning(
                 "checkpoint refused", extra={"session": session.id, "reason": error.message}
             )
             return False

@@ -1,5 +1,4 @@
-"""The worker's end of a session: takes each input once, keeps each output until it arrived, and
-knows what is durable.
+"""The worker's end of a session: each input taken once, each output kept until it arrived.
 
 Opaque inputs and outputs go through it; the shell computes, sends and writes the checkpoints.
 """

@@ -50,14 +50,13 @@ def credential(request: UpgradeRequest) -> Credential:
 
 
 def _checked(text: str) -> str:
+    malformed = Unauthenticated("the credential is not base64url text", code="credential_malformed")
+    if not text or len(text) > MAX_CREDENTIAL_CHARS:
+        raise malformed
     try:
-        if not text or len(text) > MAX_CREDENTIAL_CHARS:
-            raise ValueError(text)
         base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
     except (ValueError, binascii.Error):
-        raise Unauthenticated(
-            "the credential is not base64url text", code="credential_malformed"
-        ) from None
+        raise malformed from None
     return text
 
 

@@ -19,6 +19,7 @@ from direct_contact.gateway.stream import Stream
 from direct_contact.session import CloseCode
 from foundation.clock import Monotonic, monotonic
 from foundation.errors import DirectContactError
+from foundation.pulse import Pulse
 from protos.dc.internal.v1.envelope_pb2 import Detach, Envelope, ToWorker
 from registry.live import SessionRecord, SessionStore
 
@@ -82,6 +83,7 @@ class Hub:
         self._broker = broker
         self._by_worker: dict[str, set[Stream]] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
+        self._left = Pulse()
 
     # ------------------------------------------------------------ life
 
@@ -100,6 +102,7 @@ class Hub:
 
     def _finished(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
+        self._left.beat()
         if task.cancelled():
             return
         error = task.exception()
@@ -121,8 +124,7 @@ class Hub:
             if index % 20 == 19:
                 await asyncio.sleep(window_s * 20 / len(streams))
         async with asyncio.timeout(5.0):
-            while self.streams or self._tasks:
-                await asyncio.sleep(0.01)
+            await self._left.until(lambda: not self.streams and not self._tasks)
 
     # ------------------------------------------------------------ admission
 
@@ -160,6 +162,7 @@ class Hub:
         if self.streams.get(stream.session) is not stream:
             return False
         del self.streams[stream.session]
+        self._left.beat()
         return True
 
     def join(self, stream: Stream) -> None:

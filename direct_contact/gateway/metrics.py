@@ -42,8 +42,7 @@ class GatewayMetrics(Collector):
             "streams_accepted": ("Streams accepted", stats.accepted),
             "streams_refused": ("Streams refused", stats.refused),
             "takeovers": ("Sessions whose worker was lost", stats.takeovers),
-            "slow_readers": ("Streams closed because the client did not read",
-                             stats.slow_readers),
+            "slow_readers": ("Streams closed because the client did not read", stats.slow_readers),
             "stale_envelopes": (
                 "Items of an old epoch or attachment, dropped",
                 stats.stale_envelopes,

@@ -62,7 +62,9 @@ class Gateway:
             }
         )
         telemetry = settings[TelemetrySettings]
-        probes = ProbeServer(health, host=telemetry.probe_host, port=telemetry.probe_port, registry=self._registry)
+        probes = ProbeServer(
+            health, host=telemetry.probe_host, port=telemetry.probe_port, registry=self._registry
+        )
         try:
             await self._serve(hub, stop, health, probes.port)
         finally:

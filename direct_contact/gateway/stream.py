@@ -39,7 +39,7 @@ from protos.dc.v1.stream_pb2 import (
     ServerFrame,
     Welcome,
 )
-from registry.live import Attachment
+from registry.live import Attachment, digest
 
 if TYPE_CHECKING:
     from direct_contact.gateway.hub import Hub
@@ -305,6 +305,7 @@ class Stream:
                     oldest_retained_seq=machine.oldest_retained_seq,
                     take=take,
                     above_epoch=max(machine.epoch, self.admitted.epoch),
+                    resume_digest=digest("resume", self.admitted.resume_token),
                 )
             )
         )

@@ -17,7 +17,7 @@ from websockets.exceptions import NegotiationError
 from websockets.frames import CloseCode as WireCode
 from websockets.frames import Frame, Opcode
 from websockets.http11 import Request, Response
-from websockets.protocol import OPEN, Protocol
+from websockets.protocol import CLOSED, OPEN, Protocol
 from websockets.server import ServerProtocol
 from websockets.typing import Subprotocol
 
@@ -133,11 +133,14 @@ class _Connection(asyncio.Protocol):
         self._flush()
         return False
 
-    def connection_lost(self, exc: Exception | None) -> None:
+    def connection_lost(self, _exc: Exception | None) -> None:
         self._disarm()
         if self._handler is not None and not self._told:
             self._told = True
             protocol: Protocol = self._protocol
+            if protocol.state is not CLOSED:
+                # After a full closing handshake we close first: the peer's end is implied.
+                protocol.receive_eof()
             code = protocol.close_code
             self._handler.closed(
                 WireCode.ABNORMAL_CLOSURE if code is None else code, protocol.close_reason or ""

@@ -1,8 +1,7 @@
-"""The gateway's end of one attachment: checks the client's numbers, retains its inputs for a
-takeover, and lets each output through once.
+"""The gateway's end of one attachment: what comes is checked and kept, what goes leaves once.
 
-The gateway passes frames on as they came, so the machine keeps whole frames: bytes that hold a
-run of inputs.
+Inputs are kept for a takeover until they are durable. The gateway passes frames on as they came, so
+the machine keeps whole frames: bytes that hold a run of inputs.
 """
 
 from __future__ import annotations
@@ -16,7 +15,6 @@ from direct_contact.session import states
 from direct_contact.session.cursor import START, Cursor, after
 from direct_contact.session.states import ServerState
 from foundation.errors import LimitExceeded, ProtocolViolation
-
 
 FRAMING_BYTES = 64 * 1024
 """What the framing of inputs may add to their payloads: up to 40 bytes each."""
@@ -52,6 +50,9 @@ class ServerMachine:
         self.state = ServerState.AWAITING_HELLO
         self.epoch = 0
         self.due: Cursor = START
+        self.acknowledged: Cursor = START
+        """What comes before arrived at the client; what comes before `due` may still be on its
+        way, and be lost with the socket. A worker may forget the first, never the second."""
         self.next_seq = 1
         self.durable_seq = 0
         self.window_seq = 0
@@ -73,7 +74,7 @@ class ServerMachine:
             ProtocolViolation: it had greeted before.
         """
         self.state = states.step(states.SERVER, self.state, "hello")
-        self.due = after(seq, part, last)
+        self.due = self.acknowledged = after(seq, part, last)
         self._oldest_at_client = max(1, oldest_retained_seq)
 
     @property
@@ -109,6 +110,7 @@ class ServerMachine:
         self.syncing = False
         if lost_to:
             self.due = max(self.due, after(lost_to, 0, True))
+            self.acknowledged = max(self.acknowledged, after(lost_to, 0, True))
         if greeting:
             # The client sends everything past `durable_seq` again, so that a takeover needs
             # nothing from it; what the worker has already is kept here and not passed on.
@@ -159,6 +161,9 @@ class ServerMachine:
                 code="credit_exceeded",
             )
         under_way = self.retained_bytes + frame_bytes
+        if self._kept and self._kept[0].first_seq <= self.durable_seq:
+            # Kept whole for the inputs behind the durable one; the client counts only those.
+            under_way -= self._kept[0].frame_bytes
         if self._kept and under_way > self.window_bytes + self.window_bytes // 4 + FRAMING_BYTES:
             raise LimitExceeded(
                 f"inputs[].payload: {self.window_bytes} bytes past the durable input may be under "
@@ -187,6 +192,10 @@ class ServerMachine:
         if first > self.due:
             return Delivery.GAP
         return Delivery.TRIM
+
+    def acknowledge(self, cursor: Cursor) -> None:
+        """Everything before `cursor` arrived at the client. Old values are harmless."""
+        self.acknowledged = max(self.acknowledged, min(cursor, self.due))
 
     def trimmed(self, next_due: Cursor) -> None:
         """The outputs from `due` to before `next_due` went out."""

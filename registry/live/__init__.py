@@ -1,12 +1,13 @@
 """The live state of sessions and workers, in Redis."""
 
-from registry.live.credentials import Kind
+from registry.live.credentials import Kind, digest
 from registry.live.model import (
     Attachment,
     Hold,
     LiveSession,
     Ownership,
     Save,
+    Seat,
     SessionRecord,
     WorkerInfo,
 )
@@ -20,8 +21,10 @@ __all__ = [
     "LiveSession",
     "Ownership",
     "Save",
+    "Seat",
     "SessionRecord",
     "SessionStore",
     "WorkerDirectory",
     "WorkerInfo",
+    "digest",
 ]

@@ -91,20 +91,38 @@ class Ownership:
 
 
 @dataclass(frozen=True, slots=True)
+class Seat:
+    """Who is attached, as the owner knows it: put back where Redis lost it.
+
+    Args:
+        attachment: the current one's number.
+        gateway: where its socket is; "": nowhere now.
+        resume_digest: of its resume token.
+    """
+
+    attachment: int = 0
+    gateway: str = ""
+    resume_digest: str = ""
+
+
+NOBODY = Seat()
+
+
+@dataclass(frozen=True, slots=True)
 class Hold:
     """An owner's claim that it still holds a session.
 
     Args:
         record: the session's facts, to make the record again if Redis lost it.
         epoch: of the ownership.
-        attachment: the current one, for the same purpose.
         worker: the owner, for the same purpose.
+        seat: who is attached, for the same purpose.
     """
 
     record: SessionRecord
     epoch: int
-    attachment: int = 0
     worker: str = ""
+    seat: Seat = NOBODY
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,8 +133,8 @@ class Save:
     epoch: int
     data: bytes
     record: SessionRecord
-    attachment: int = 0
     worker: str = ""
+    seat: Seat = NOBODY
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,10 +16,10 @@ from collections.abc import Sequence
 
 from redis.asyncio import Redis
 
-from foundation.errors import NotFound, Unauthenticated
+from foundation.errors import Conflict, NotFound, Unauthenticated
 from foundation.redis import translated
 from registry.live.credentials import Kind, digest, new_credential, session_of
-from registry.live.model import Attachment, Hold, LiveSession, Ownership, Save, SessionRecord
+from registry.live.model import Attachment, Hold, LiveSession, Ownership, Save, Seat, SessionRecord
 from registry.live.scripting import Call, Script, Value
 
 TOMBSTONE_MS = 600_000
@@ -158,10 +158,11 @@ class SessionStore:
             record: makes the session again if Redis lost it.
             worker: the new owner.
             above_epoch: the highest epoch anybody told of; the new one is higher.
-            attachment: the current one, for a session that Redis lost.
+            attachment: the one that is to be served; 0: any.
 
         Raises:
             NotFound: `session_ended`.
+            Conflict: `superseded`: a newer attachment has the session.
         """
         keys = _all_keys(record.id)
         arguments: list[Value] = [record.to_json(), _ttl_ms(record), worker]
@@ -170,18 +171,23 @@ class SessionStore:
             answer = await self._take.run(self._redis, keys, arguments)
         if not answer[0]:
             raise NotFound(f"session {record.id} has ended", code="session_ended")
+        if answer[0] < 0:
+            raise Conflict(
+                f"attachment {attachment} of session {record.id} is not the newest",
+                code="superseded",
+            )
         epoch, checkpoint, failures = answer
         return Ownership(epoch, checkpoint, failures)
 
     async def save(self, saves: Sequence[Save]) -> list[bool]:
         """Write checkpoints in one round trip; False: a higher epoch owns it, or it has ended."""
-        calls = [self._holding(s.record, s.epoch, s.attachment, s.worker, s.data) for s in saves]
+        calls = [self._holding(s.record, s.epoch, s.worker, s.seat, s.data) for s in saves]
         with translated("saving checkpoints"):
             return [bool(a) for a in await self._hold.run_each(self._redis, calls)]
 
     async def touch(self, holds: Sequence[Hold]) -> list[bool]:
         """Keep sessions from expiring, in one round trip; False as for `save`."""
-        calls = [self._holding(h.record, h.epoch, h.attachment, h.worker, None) for h in holds]
+        calls = [self._holding(h.record, h.epoch, h.worker, h.seat, None) for h in holds]
         with translated("keeping sessions"):
             return [bool(a) for a in await self._hold.run_each(self._redis, calls)]
 
@@ -226,10 +232,11 @@ class SessionStore:
 
     @staticmethod
     def _holding(
-        record: SessionRecord, epoch: int, attachment: int, worker: str, data: bytes | None
+        record: SessionRecord, epoch: int, worker: str, seat: Seat, data: bytes | None
     ) -> Call:
         arguments: list[Value] = [
-            record.to_json(), _ttl_ms(record), worker, epoch, attachment, STEADY_S,
+            record.to_json(), _ttl_ms(record), worker, epoch,
+            seat.attachment, seat.gateway, seat.resume_digest, STEADY_S,
         ]  # fmt: skip
         if data is not None:
             arguments.append(data)

@@ -23,11 +23,18 @@ class WorkerDirectory:
         self._announce = Script("announce")
         self._workers = Script("workers")
 
-    async def announce(self, info: WorkerInfo, ttl_ms: int) -> None:
-        """Renew the worker's lease for `ttl_ms` and replace what is told of it."""
+    async def announce(self, info: WorkerInfo, ttl_ms: int) -> bool:
+        """Renew the worker's lease for `ttl_ms` and replace what is told of it.
+
+        Returns:
+            False when there was no lease to renew: the worker is new, its lease ran out, or Redis
+            lost its data, and with it all that this worker's sessions have there.
+        """
         with translated("announcing a worker"):
-            await self._announce.run(
-                self._redis, [_LEASES, _INFO], [info.name, info.to_json(), ttl_ms]
+            return bool(
+                await self._announce.run(
+                    self._redis, [_LEASES, _INFO], [info.name, info.to_json(), ttl_ms]
+                )
             )
 
     async def withdraw(self, worker: str) -> None:

@@ -1,9 +1,10 @@
 -- An owner writes: it lives, and (with a checkpoint) this is the state.
 -- KEYS: 1 record, 2 checkpoint, 3 tombstone
--- ARGV: 1 record as JSON, 2 time to live in ms, 3 worker, 4 epoch, 5 attachment,
---       6 seconds after which an owner counts as not failing, 7 the checkpoint (may be absent)
+-- ARGV: 1 record as JSON, 2 time to live in ms, 3 worker, 4 epoch,
+--       5 attachment, 6 its gateway, 7 digest of its resume token,
+--       8 seconds after which an owner counts as not failing, 9 the checkpoint (may be absent)
 -- Returns 1, or 0 when the session has ended or a higher epoch owns it.
--- A record that Redis lost is made again at this epoch.
+-- A record that Redis lost is made again at this epoch; an attachment that it lost, likewise.
 if redis.call('EXISTS', KEYS[3]) == 1 then
   return 0
 end
@@ -11,7 +12,7 @@ local epoch = tonumber(ARGV[4])
 local state = redis.call('HMGET', KEYS[1], 'epoch', 'owner', 'failures', 'taken')
 if not state[1] then
   redis.call('HSET', KEYS[1], 'record', ARGV[1], 'ttl', ARGV[2], 'epoch', ARGV[4], 'owner', ARGV[3],
-    'attachment', ARGV[5], 'gateway', '', 'failures', 0)
+    'attachment', 0, 'gateway', '', 'failures', 0)
 elseif tonumber(state[1]) > epoch then
   return 0
 elseif tonumber(state[1]) < epoch then
@@ -19,14 +20,18 @@ elseif tonumber(state[1]) < epoch then
   redis.call('HSET', KEYS[1], 'epoch', ARGV[4], 'owner', ARGV[3], 'failures', 0)
 elseif state[3] ~= '0' then
   local taken = tonumber(state[4] or '0')
-  if ARGV[7] or tonumber(redis.call('TIME')[1]) - taken >= tonumber(ARGV[6]) then
+  if ARGV[9] or tonumber(redis.call('TIME')[1]) - taken >= tonumber(ARGV[8]) then
     redis.call('HSET', KEYS[1], 'failures', 0)
   end
 end
+if tonumber(redis.call('HGET', KEYS[1], 'attachment')) < tonumber(ARGV[5]) then
+  redis.call('HSET', KEYS[1], 'attachment', ARGV[5], 'gateway', ARGV[6], 'resume', ARGV[7],
+    'previous', '')
+end
 local ttl = redis.call('HGET', KEYS[1], 'ttl')
 redis.call('PEXPIRE', KEYS[1], ttl)
-if ARGV[7] then
-  redis.call('SET', KEYS[2], ARGV[7], 'PX', ttl)
+if ARGV[9] then
+  redis.call('SET', KEYS[2], ARGV[9], 'PX', ttl)
 else
   redis.call('PEXPIRE', KEYS[2], ttl)
 end

@@ -1,15 +1,19 @@
 -- Take ownership: raise the epoch first, then read the checkpoint. From here on every write of the
 -- previous owner is refused, so what is read is what it last wrote.
 -- KEYS: 1 record, 2 checkpoint, 3 tombstone
--- ARGV: 1 record as JSON, 2 time to live in ms, 3 worker, 4 epoch to be exceeded, 5 attachment
--- Returns {epoch, checkpoint or false, failures}, or {0} when the session has ended.
+-- ARGV: 1 record as JSON, 2 time to live in ms, 3 worker, 4 epoch to be exceeded, 5 attachment or 0
+-- Returns {epoch, checkpoint or false, failures}, {0} when the session has ended, or {-1} when a
+-- newer attachment has it: whoever serves that one must not be fenced by an old one's worker.
 -- failures counts the owners in a row that did not release: what the session does to workers.
 if redis.call('EXISTS', KEYS[3]) == 1 then
   return {0}
 end
 local time = redis.call('TIME')
-local state = redis.call('HMGET', KEYS[1], 'epoch', 'owner', 'failures')
+local state = redis.call('HMGET', KEYS[1], 'epoch', 'owner', 'failures', 'attachment')
 local above = tonumber(ARGV[4])
+if state[4] and ARGV[5] ~= '0' and tonumber(state[4]) > tonumber(ARGV[5]) then
+  return {-1}
+end
 local epoch, failures = 0, 0
 if state[1] then
   epoch = math.max(tonumber(state[1]), above) + 1

@@ -166,6 +166,7 @@ class Attach(google.protobuf.message.Message):
     OLDEST_RETAINED_SEQ_FIELD_NUMBER: builtins.int
     TAKE_FIELD_NUMBER: builtins.int
     ABOVE_EPOCH_FIELD_NUMBER: builtins.int
+    RESUME_DIGEST_FIELD_NUMBER: builtins.int
     record: builtins.bytes
     """The session's record as JSON, for a worker that does not hold the session."""
     oldest_retained_seq: builtins.int
@@ -173,6 +174,8 @@ class Attach(google.protobuf.message.Message):
     take: builtins.bool
     """Take the session with an epoch above this one, where it is not held already."""
     above_epoch: builtins.int
+    resume_digest: builtins.str
+    """The digest of this attachment's resume token, to be put back where Redis loses it."""
     @property
     def received(self) -> Global___Position:
         """The last output that arrived at the client."""
@@ -185,9 +188,10 @@ class Attach(google.protobuf.message.Message):
         oldest_retained_seq: builtins.int = ...,
         take: builtins.bool = ...,
         above_epoch: builtins.int = ...,
+        resume_digest: builtins.str = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["received", b"received"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["above_epoch", b"above_epoch", "oldest_retained_seq", b"oldest_retained_seq", "received", b"received", "record", b"record", "take", b"take"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["above_epoch", b"above_epoch", "oldest_retained_seq", b"oldest_retained_seq", "received", b"received", "record", b"record", "resume_digest", b"resume_digest", "take", b"take"]) -> None: ...
 
 Global___Attach: typing_extensions.TypeAlias = Attach
 

@@ -4,7 +4,7 @@ import pytest
 from redis.asyncio import Redis
 
 from foundation.errors import NotFound, Unauthenticated
-from registry.live import Hold, Save, SessionRecord, SessionStore
+from registry.live import Hold, Save, Seat, SessionRecord, SessionStore
 from registry.live.model import LiveSession
 
 
@@ -87,10 +87,10 @@ async def test_owner_makes_the_record_again_when_redis_lost_it(
     owned = await store.take(record, worker="w1", above_epoch=0)
     await redis.flushdb()
     if how == "save":
-        save = Save(record.id, owned.epoch, b"state", record, attachment=3, worker="w1")
+        save = Save(record.id, owned.epoch, b"state", record, "w1", Seat(3, "g1", "d"))
         assert await store.save([save]) == [True]
     else:
-        hold = Hold(record, owned.epoch, attachment=3, worker="w1")
+        hold = Hold(record, owned.epoch, "w1", Seat(3, "g1", "d"))
         assert await store.touch([hold]) == [True]
     session = await live(store, record)
     assert (session.owner, session.epoch, session.attachment) == ("w1", owned.epoch, 3)
