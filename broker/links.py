@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final, Protocol
@@ -34,6 +35,9 @@ broker come back within 0.2 s of each other."""
 ENVELOPE_BYTES: Final = 256 * 1024
 """An envelope is closed when it passes this size. Larger ones gain nothing (a NATS message costs
 the same CPU as 20 KiB of its payload) and make the peer's turns long."""
+
+ITEM_BYTES: Final = 64
+"""What an item adds to its frame, about."""
 
 Item = ToWorker | ToGateway
 
@@ -117,7 +121,7 @@ class Links:
         self._ready: dict[str, _Peer] = {}
         self._wake = asyncio.Event()
         self._settled_at = 0.0
-        self._sending = False
+        self._blocked: deque[tuple[_Peer, bytes]] = deque()
         self._sent = Pulse()
 
     async def open(self) -> None:
@@ -127,9 +131,9 @@ class Links:
         await self._broker.subscribe(self._undelivered("*"), self._on_undelivered)
 
     async def run(self) -> None:
-        """Send what is queued and watch the peers, until cancelled."""
+        """Watch the peers, and send what found no room at first, until cancelled."""
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._send_pending(), name="links-send")
+            tasks.create_task(self._send_blocked(), name="links-send")
             tasks.create_task(self._watch(), name="links-watch")
 
     def send(self, peer: str, item: Item) -> None:
@@ -139,13 +143,12 @@ class Links:
         """
         link = self._peers.get(peer) or self._meet(peer)
         if not link.pending:
-            self._ready[peer] = link
-            self._wake.set()
+            self._make_ready(link)
         link.pending.append(item)
 
     async def flush(self) -> None:
         """Return when everything queued before the call has reached the broker."""
-        await self._sent.until(lambda: not self._ready and not self._sending)
+        await self._sent.until(lambda: not self._ready and not self._blocked)
         await self._broker.flush()
 
     def _meet(self, peer: str) -> _Peer:
@@ -157,27 +160,30 @@ class Links:
 
     # ------------------------------------------------------------ sending
 
-    async def _send_pending(self) -> None:
-        while True:
-            await self._wake.wait()
-            self._wake.clear()
-            ready, self._ready = self._ready, {}
-            self._sending = True
-            for link in ready.values():
-                items, link.pending = link.pending, []
-                await self._send(link, items)
-            self._sending = False
-            self._sent.beat()
+    def _make_ready(self, link: _Peer) -> None:
+        if not self._ready:
+            asyncio.get_running_loop().call_soon(self._send_ready)
+        self._ready[link.name] = link
 
-    async def _send(self, link: _Peer, items: list[Item]) -> None:
+    def _send_ready(self) -> None:
+        ready, self._ready = self._ready, {}
+        for link in ready.values():
+            items, link.pending = link.pending, []
+            self._send(link, items)
+        self._sent.beat()
+
+    def _send(self, link: _Peer, items: list[Item]) -> None:
+        if not items:
+            self._post(link, Envelope(sender=self._name, link=link.sent_number))
+            return
         start = 0
-        while start < len(items) or not items:
+        while start < len(items):
             envelope = Envelope(sender=self._name)
             size = 0
             end = start
-            while end < len(items) and size < ENVELOPE_BYTES:
+            while end < len(items):
                 item = items[end]
-                size += len(item.frame) + 64
+                size += len(item.frame) + ITEM_BYTES
                 if end > start and size > ENVELOPE_BYTES:
                     break
                 if isinstance(item, ToWorker):
@@ -185,25 +191,35 @@ class Links:
                 else:
                     envelope.to_gateway.append(item)
                 end += 1
-            if items:
-                link.sent_number += 1
-                link.unanswered = True
+            link.sent_number += 1
+            link.unanswered = True
             envelope.link = link.sent_number
-            await self._publish(link, envelope.SerializeToString())
             self.counters.items_out += end - start
+            self._post(link, envelope)
             start = end
-            if not items:
-                return
 
-    async def _publish(self, link: _Peer, payload: bytes) -> None:
+    def _post(self, link: _Peer, envelope: Envelope) -> None:
         link.sent_at = self._clock()
         self.counters.envelopes_out += 1
-        try:
-            await self._broker.publish(link.subject, payload, reply=link.undelivered)
-        except DirectContactError as error:
-            # The number is spent: the peer sees the gap and asks again.
-            self.counters.unsent += 1
-            logger.debug("an envelope was not sent: %s", error)
+        payload = envelope.SerializeToString()
+        if self._blocked or not self._broker.post(link.subject, payload, reply=link.undelivered):
+            self._blocked.append((link, payload))
+            self._wake.set()
+
+    async def _send_blocked(self) -> None:
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            while self._blocked:
+                link, payload = self._blocked[0]
+                try:
+                    await self._broker.publish(link.subject, payload, reply=link.undelivered)
+                except DirectContactError as error:
+                    # The number is spent: the peer sees the gap and asks again.
+                    self.counters.unsent += 1
+                    logger.debug("an envelope was not sent: %s", error)
+                self._blocked.popleft()
+            self._sent.beat()
 
     # ------------------------------------------------------------ receiving
 
@@ -270,5 +286,4 @@ class Links:
             return
         quiet_s = now - link.sent_at
         if quiet_s >= HEARTBEAT_S or (link.unanswered and quiet_s >= TICK_S and silent_s >= TICK_S):
-            self._ready.setdefault(link.name, link)
-            self._wake.set()
+            self._make_ready(link)

@@ -130,6 +130,14 @@ class MemoryBroker:
         self._hub.add(subscription)
         return subscription
 
+    def post(self, subject: str, payload: bytes, *, reply: str = "") -> bool:
+        """See `Broker.post`."""
+        if not self.connected or self._waiting or len(payload) > MAX_PAYLOAD_BYTES:
+            return False
+        self.published += 1
+        self._hub.route(self, subject, payload, reply)
+        return True
+
     async def publish(self, subject: str, payload: bytes, *, reply: str = "") -> None:
         """See `Broker.publish`."""
         self._require_open()

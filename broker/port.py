@@ -78,6 +78,16 @@ class Broker(Protocol):
             Unavailable: disconnected, and the buffer for that is full; or closed.
         """
 
+    def post(self, subject: str, payload: bytes, *, reply: str = "") -> bool:
+        """Hand `payload` to the socket at once, in order with what `publish` sent.
+
+        For the frame path, which bundles by itself: no task runs between the call and the socket.
+
+        Returns:
+            False when nothing was sent: disconnected, or no room. Then `publish` waits and tells
+            why. True promises no more than `publish` does.
+        """
+
     async def request(self, subject: str, payload: bytes, *, timeout_s: float) -> bytes:
         """Send `payload` and return the first answer.
 

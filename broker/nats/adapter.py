@@ -162,6 +162,10 @@ class NatsBroker:
         """See `Broker.publish`."""
         await self._client.send(subject, payload, reply)
 
+    def post(self, subject: str, payload: bytes, *, reply: str = "") -> bool:
+        """See `Broker.post`."""
+        return self._client.post(subject, payload, reply)
+
     async def request(self, subject: str, payload: bytes, *, timeout_s: float) -> bytes:
         """See `Broker.request`."""
         answers = await self._questions.ask(subject, payload, copies=1, timeout_s=timeout_s)

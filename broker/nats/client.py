@@ -25,6 +25,7 @@ import logging
 from nats import errors
 from nats.aio.client import PING_PROTO, Client
 from nats.aio.subscription import Subscription
+from nats.aio.transport import TcpTransport
 from nats.protocol.parser import PERMISSIONS_ERR
 
 from broker.port import Delivery, Handler
@@ -114,6 +115,24 @@ class DirectClient(Client):
         self._pending_data_size += len(line) + size + 2
         self.published += 1
         self._kick()
+
+    def post(self, subject: str, payload: bytes, reply: str) -> bool:
+        """Write one message through to the socket; False: it has no room, nothing was sent."""
+        size = len(payload)
+        transport = self._transport
+        if (
+            self._status != Client.CONNECTED
+            or self._pending_data_size
+            or size > self._max_payload
+            or not isinstance(transport, TcpTransport)
+            or (writer := transport._io_writer) is None  # noqa: SLF001
+            or writer.transport.get_write_buffer_size() + size > PENDING_BYTES
+        ):
+            return False
+        prefix = self._prefixes.get((subject, reply)) or self._prefix(subject, reply)
+        writer.write(b"%b%d\r\n%b\r\n" % (prefix, size, payload))
+        self.published += 1
+        return True
 
     def _prefix(self, subject: str, reply: str) -> bytes:
         for name in (subject, reply):
