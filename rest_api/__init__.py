@@ -1,0 +1,1 @@
+"""The REST API: networks, sessions, commands, pools, workers and keys over HTTP."""

@@ -17,6 +17,8 @@ from registry.networks.manifest import Manifest
 
 logger = logging.getLogger(__name__)
 
+BUCKET = "networks"
+"""The bucket of blobs that the REST API fills and the workers read."""
 CACHE_LARGEST_BYTES = 8 * 1024 * 1024
 """Larger weights would push everything else out of a small cache, and come from the blobs at the
 speed of the network anyway."""

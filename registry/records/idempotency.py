@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import secrets
 from dataclasses import dataclass
+from typing import Any
 
-from sqlalchemy import delete, insert, select, update
+from sqlalchemy import bindparam, delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from foundation.clock import unix_ms
@@ -37,6 +38,15 @@ class Claim:
     token: str
 
 
+# Built once: building takes longer than running them.
+_CLAIM = insert(AnswerRow)
+_FINISH = update(AnswerRow).where(
+    AnswerRow.scope == bindparam("its_scope"),
+    AnswerRow.key == bindparam("its_key"),
+    AnswerRow.claim == bindparam("its_claim"),
+)
+
+
 class IdempotencyRecords:
     """Stored answers by scope (whose key it is) and key."""
 
@@ -52,6 +62,24 @@ class IdempotencyRecords:
         its = (AnswerRow.scope == scope) & (AnswerRow.key == key)
         for _ in range(2):
             try:
+                async with self._database.statement() as connection:
+                    await connection.execute(
+                        _CLAIM,
+                        {
+                            "scope": scope,
+                            "key": key,
+                            "fingerprint": fingerprint,
+                            "claim": claim.token,
+                            "started_ms": unix_ms(),
+                        },
+                    )
+            except IntegrityError:
+                async with self._database.read() as connection:
+                    row = (
+                        await connection.execute(select(*AnswerRow.__table__.columns).where(its))
+                    ).one_or_none()
+                if row is not None and not _abandoned(row):
+                    return StoredAnswer(row.fingerprint, row.status, row.answer or b"")
                 async with self._database.write() as connection:
                     await connection.execute(
                         delete(AnswerRow).where(
@@ -60,26 +88,6 @@ class IdempotencyRecords:
                             AnswerRow.started_ms < unix_ms() - ABANDONED_MS,
                         )
                     )
-                    await connection.execute(
-                        insert(AnswerRow).values(
-                            scope=scope,
-                            key=key,
-                            fingerprint=fingerprint,
-                            claim=claim.token,
-                            started_ms=unix_ms(),
-                        )
-                    )
-            except IntegrityError:
-                async with self._database.read() as connection:
-                    row = (
-                        await connection.execute(
-                            select(AnswerRow.fingerprint, AnswerRow.status, AnswerRow.answer).where(
-                                its
-                            )
-                        )
-                    ).one_or_none()
-                if row is not None:
-                    return StoredAnswer(row.fingerprint, row.status, row.answer or b"")
             else:
                 return claim
         # Abandoned between our two looks, twice: whoever it was is still at it.
@@ -87,15 +95,16 @@ class IdempotencyRecords:
 
     async def finish(self, claim: Claim, status: int, answer: bytes) -> None:
         """Store the answer; nothing happens when the claim was taken over."""
-        async with self._database.write() as connection:
+        async with self._database.statement() as connection:
             await connection.execute(
-                update(AnswerRow)
-                .where(
-                    AnswerRow.scope == claim.scope,
-                    AnswerRow.key == claim.key,
-                    AnswerRow.claim == claim.token,
-                )
-                .values(status=status, answer=answer)
+                _FINISH,
+                {
+                    "its_scope": claim.scope,
+                    "its_key": claim.key,
+                    "its_claim": claim.token,
+                    "status": status,
+                    "answer": answer,
+                },
             )
 
     async def abandon(self, claim: Claim) -> None:
@@ -116,3 +125,7 @@ class IdempotencyRecords:
                 delete(AnswerRow).where(AnswerRow.started_ms < started_before_ms)
             )
         return gone.rowcount
+
+
+def _abandoned(row: Any) -> bool:
+    return row.status is None and row.started_ms < unix_ms() - ABANDONED_MS

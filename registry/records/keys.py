@@ -5,10 +5,12 @@ from __future__ import annotations
 import hashlib
 import re
 import secrets
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from enum import StrEnum
 
-from sqlalchemy import delete, func, insert, select
+from sqlalchemy import RowMapping, delete, func, insert, select
 from sqlalchemy.exc import IntegrityError
 
 from foundation.clock import unix_ms
@@ -99,9 +101,9 @@ class KeyRecords:
     async def read(self, identity: str) -> ApiKey | None:
         """The key of an id, of any tenant; None: there is none."""
         query = select(*KeyRow.__table__.columns).where(KeyRow.id == identity)
-        async with self._database.read() as connection:
+        async with self._database.statement() as connection:
             row = (await connection.execute(query)).mappings().one_or_none()
-        return ApiKey(**{**row, "role": Role(row["role"])}) if row else None
+        return _key(row) if row else None
 
     async def page(self, tenant: str, *, limit: int, cursor: str | None = None) -> Page[ApiKey]:
         """Keys by id."""
@@ -114,11 +116,12 @@ class KeyRecords:
         )
         async with self._database.read() as connection:
             rows = (await connection.execute(query)).mappings().all()
-        keys = [ApiKey(**{**row, "role": Role(row["role"])}) for row in rows]
+        keys = [_key(row) for row in rows]
         return cut(keys, limit, lambda key: key.id)
 
-    async def delete(self, tenant: str, identity: str) -> None:
-        """Delete a key.
+    @asynccontextmanager
+    async def deleting(self, tenant: str, identity: str) -> AsyncIterator[ApiKey]:
+        """Delete a key; it is gone once the block, which clears caches, has ended.
 
         Raises:
             NotFound: there is no such key.
@@ -137,14 +140,27 @@ class KeyRecords:
                 raise Conflict(
                     f"key {identity} is the last admin key: make another first", code="last_admin"
                 )
-            gone = await connection.execute(
-                delete(KeyRow).where(KeyRow.tenant == tenant, KeyRow.id == identity)
+            row = (
+                (
+                    await connection.execute(
+                        delete(KeyRow)
+                        .where(KeyRow.tenant == tenant, KeyRow.id == identity)
+                        .returning(*KeyRow.__table__.columns)
+                    )
+                )
+                .mappings()
+                .one_or_none()
             )
-        if gone.rowcount == 0:
-            raise NotFound(f"there is no key {identity!r}", code="key_not_found")
+            if row is None:
+                raise NotFound(f"there is no key {identity!r}", code="key_not_found")
+            yield _key(row)
 
     async def count_admins(self, tenant: str) -> int:
         """How many admin keys the tenant has."""
         query = select(func.count()).where(KeyRow.tenant == tenant, KeyRow.role == Role.ADMIN.value)
         async with self._database.read() as connection:
             return int(await connection.scalar(query) or 0)
+
+
+def _key(row: RowMapping) -> ApiKey:
+    return ApiKey(**{**row, "role": Role(row["role"])})

@@ -6,14 +6,22 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from sqlalchemy import Select, delete, insert, select, update
+from sqlalchemy import Select, bindparam, delete, insert, literal, select, update
+from sqlalchemy.sql.dml import ReturningInsert
 
 from foundation.clock import unix_ms
 from foundation.errors import NotFound
 from registry.records.database import Database
 from registry.records.pages import Page, cut, decode_cursor
-from registry.records.tables import SessionRow
-from registry.records.version_rows import Version, resolve
+from registry.records.tables import SessionRow, VersionRow
+from registry.records.version_rows import (
+    LATEST,
+    ReferenceKind,
+    missing_version,
+    reference_kind,
+    resolve,
+    version_query,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +41,46 @@ class Session:
     ended_reason: str = ""
 
 
+def _opening(kind: ReferenceKind) -> ReturningInsert[int, bool]:
+    """Insert a session of the version that a reference means; locks the version meanwhile."""
+    version = version_query(
+        kind,
+        bindparam("new_tenant"),
+        bindparam("new_network"),
+        bindparam("reference"),
+        [
+            bindparam("new_id", type_=SessionRow.id.type),
+            VersionRow.tenant,
+            VersionRow.network,
+            VersionRow.version,
+            bindparam("new_pool", type_=SessionRow.pool.type),
+            VersionRow.stateful,
+            bindparam("new_config", type_=SessionRow.config.type),
+            bindparam("new_created_ms", type_=SessionRow.created_ms.type),
+            bindparam("new_created_by", type_=SessionRow.created_by.type),
+            literal("", SessionRow.ended_reason.type),
+        ],
+    ).with_for_update(of=VersionRow, read=True, key_share=True)
+    columns = [
+        "id",
+        "tenant",
+        "network",
+        "version",
+        "pool",
+        "stateful",
+        "config",
+        "created_ms",
+        "created_by",
+        "ended_reason",
+    ]
+    inserting = insert(SessionRow).from_select(columns, version)
+    return inserting.returning(SessionRow.version, SessionRow.stateful)
+
+
+# Built once: building takes longer than running it.
+_OPEN = {kind: _opening(kind) for kind in ReferenceKind}
+
+
 class SessionRecords:
     """Sessions by id; ids sort by the time of their creation. Another tenant's are NotFound."""
 
@@ -49,28 +97,32 @@ class SessionRecords:
         pool: str,
         config: dict[str, Any],
         created_by: str,
-    ) -> tuple[Session, Version]:
-        """Resolve the version and record a new session of it, in one transaction.
+    ) -> Session:
+        """Resolve the version and record a new session of it, in one statement.
 
         Raises:
             NotFound: there is no such network or version.
         """
-        async with self._database.write() as connection:
-            version = await resolve(connection, tenant, network, reference, share=True)
-            record = Session(
-                id=session,
-                tenant=tenant,
-                network=network,
-                version=version.version,
-                pool=pool,
-                stateful=version.stateful,
-                config=config,
-                created_ms=unix_ms(),
-                created_by=created_by,
+        facts: dict[str, Any] = {
+            "id": session,
+            "tenant": tenant,
+            "network": network,
+            "pool": pool,
+            "config": config,
+            "created_ms": unix_ms(),
+            "created_by": created_by,
+        }
+        async with self._database.statement() as connection:
+            answer = await connection.execute(
+                _OPEN[reference_kind(reference)],
+                {f"new_{name}": value for name, value in facts.items()} | {"reference": reference},
             )
-            values = {name: getattr(record, name) for name in Session.__slots__}
-            await connection.execute(insert(SessionRow), values)
-        return record, version
+            opened = answer.one_or_none()
+        if opened is None:
+            async with self._database.read() as connection:
+                await resolve(connection, tenant, network, reference)
+            raise missing_version(network, reference or LATEST)
+        return Session(**facts, version=opened.version, stateful=opened.stateful)
 
     async def read(self, tenant: str, session: str) -> Session:
         """One session.
@@ -78,7 +130,7 @@ class SessionRecords:
         Raises:
             NotFound: there is none of that id.
         """
-        async with self._database.read() as connection:
+        async with self._database.statement() as connection:
             row = (
                 (await connection.execute(_of(tenant).where(SessionRow.id == session)))
                 .mappings()
@@ -173,7 +225,7 @@ class SessionRecords:
             await connection.execute(delete(SessionRow).where(SessionRow.id == session))
 
     async def _all(self, query: Select[Any]) -> list[Session]:
-        async with self._database.read() as connection:
+        async with self._database.statement() as connection:
             return [Session(**row) for row in (await connection.execute(query)).mappings()]
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from enum import Enum
 from typing import Any
 
 from sqlalchemy import ColumnElement, Select, and_, insert, select, update
@@ -107,6 +108,54 @@ async def put_alias(
         )
 
 
+class ReferenceKind(Enum):
+    """How a caller names a version."""
+
+    NUMBER = "number"
+    ALIAS = "alias"
+    LATEST = "latest"
+    LIVE_OR_LATEST = "live or latest"
+
+
+def reference_kind(reference: int | str | None) -> ReferenceKind:
+    """The kind of a number, an alias, or None: `live`, or the newest without a `live`."""
+    if reference is None:
+        return ReferenceKind.LIVE_OR_LATEST
+    if isinstance(reference, int):
+        return ReferenceKind.NUMBER
+    return ReferenceKind.LATEST if reference == LATEST else ReferenceKind.ALIAS
+
+
+def version_query(
+    kind: ReferenceKind, tenant: Any, network: Any, reference: Any, columns: Sequence[Any]
+) -> Select[Any]:
+    """Select columns of the one version that a reference of that kind means.
+
+    Tenant, network and reference are values or bound parameters.
+    """
+    query = (
+        select(*columns)
+        .where(VersionRow.tenant == tenant, VersionRow.network == network)
+        .order_by(VersionRow.version.desc())
+        .limit(1)
+    )
+    if kind is ReferenceKind.LATEST:
+        return query
+    if kind is ReferenceKind.NUMBER:
+        return query.where(VersionRow.version == reference)
+    optional = kind is ReferenceKind.LIVE_OR_LATEST
+    pointed = and_(
+        AliasRow.tenant == VersionRow.tenant,
+        AliasRow.network == VersionRow.network,
+        AliasRow.version == VersionRow.version,
+        AliasRow.alias == (LIVE if optional else reference),
+    )
+    query = query.join_from(VersionRow, AliasRow, pointed, isouter=optional)
+    if optional:
+        query = query.order_by(None).order_by(AliasRow.alias.is_(None), VersionRow.version.desc())
+    return query
+
+
 async def resolve(
     connection: AsyncConnection,
     tenant: str,
@@ -114,33 +163,18 @@ async def resolve(
     reference: int | str | None,
     *,
     lock: bool = False,
-    share: bool = False,
 ) -> Version:
     """The version that a number or an alias means. None: `live`, or the newest without a `live`.
 
-    With `lock` nobody else may use the version until the transaction ends; with `share` nobody
-    may delete it.
+    With `lock`, nobody else may use the version until the transaction ends.
 
     Raises:
         NotFound: there is no such network or version.
     """
-    query = versions_of(tenant, network).order_by(VersionRow.version.desc()).limit(1)
-    if isinstance(reference, int):
-        query = query.where(VersionRow.version == reference)
-    elif reference != LATEST:
-        pointed = and_(
-            AliasRow.tenant == VersionRow.tenant,
-            AliasRow.network == VersionRow.network,
-            AliasRow.version == VersionRow.version,
-            AliasRow.alias == (reference or LIVE),
-        )
-        query = query.join(AliasRow, pointed, isouter=reference is None)
-        if reference is None:
-            query = query.order_by(None).order_by(
-                AliasRow.alias.is_(None), VersionRow.version.desc()
-            )
-    if lock or share:
-        query = query.with_for_update(of=VersionRow, read=share, key_share=share)
+    columns = list(VersionRow.__table__.columns)
+    query = version_query(reference_kind(reference), tenant, network, reference, columns)
+    if lock:
+        query = query.with_for_update(of=VersionRow)
     version = await first_version(connection, query)
     if version is None:
         await require_network(connection, tenant, network)

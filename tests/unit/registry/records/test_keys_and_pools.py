@@ -44,13 +44,31 @@ async def test_key_is_stored_as_its_hash_only(database: Database) -> None:
     assert text not in repr(made)
 
 
+async def delete(keys: KeyRecords, identity: str) -> None:
+    async with keys.deleting("default", identity) as key:
+        assert key.id == identity
+
+
 async def test_key_is_kept_when_it_is_the_last_admin(database: Database) -> None:
     keys = KeyRecords(database)
     first, second = await make(keys, Role.ADMIN), await make(keys, Role.ADMIN)
-    await keys.delete("default", first)
+    await delete(keys, first)
     with pytest.raises(Conflict, match=second):
-        await keys.delete("default", second)
+        await delete(keys, second)
     assert await keys.count_admins("default") == 1
+
+
+async def test_key_is_kept_when_the_block_fails(database: Database) -> None:
+    keys = KeyRecords(database)
+    identity = await make(keys, Role.USER)
+
+    async def fail() -> None:
+        async with keys.deleting("default", identity):
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        await fail()
+    assert await keys.read(identity) is not None
 
 
 async def test_key_is_not_deleted_when_it_is_another_tenants(database: Database) -> None:
@@ -58,7 +76,7 @@ async def test_key_is_not_deleted_when_it_is_another_tenants(database: Database)
     await make(keys, Role.ADMIN)
     other = await make(keys, Role.USER, tenant="other")
     with pytest.raises(NotFound):
-        await keys.delete("default", other)
+        await delete(keys, other)
     assert [key.id for key in (await keys.page("other", limit=5)).items] == [other]
 
 

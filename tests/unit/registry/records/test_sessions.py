@@ -3,7 +3,13 @@ from __future__ import annotations
 import pytest
 
 from foundation.errors import NotFound
-from registry.records import Database, NetworkRecords, SessionRecords, VersionDraft
+from registry.records import (
+    Database,
+    NetworkRecords,
+    SessionRecords,
+    VersionDraft,
+    VersionRecords,
+)
 
 
 @pytest.fixture
@@ -22,10 +28,27 @@ async def open_one(sessions: SessionRecords, session: str, tenant: str = "defaul
 
 
 async def test_session_has_the_facts_of_its_version_when_opened(sessions: SessionRecords) -> None:
-    record, version = await sessions.open(
+    record = await sessions.open(
         "ses_1", "default", "gru", "live", pool="p", config={"mode": "train"}, created_by="k"
     )
-    assert (record.version, record.stateful, version.trainable) == (1, True, True)
+    assert (record.version, record.stateful) == (1, True)
+    assert await sessions.read("default", "ses_1") == record
+
+
+@pytest.mark.parametrize(
+    ("reference", "number"), [(1, 1), (2, 2), ("live", 1), ("old", 1), ("latest", 2), (None, 1)]
+)
+async def test_session_has_the_version_that_its_reference_means(
+    sessions: SessionRecords, database: Database, reference: int | str | None, number: int
+) -> None:
+    draft = VersionDraft("numpy", {}, "", False, True, 1, "upload", "admin")
+    async with VersionRecords(database).adding("default", "gru", draft):
+        pass
+    await VersionRecords(database).put_alias("default", "gru", "old", 1)
+    record = await sessions.open(
+        "ses_1", "default", "gru", reference, pool="p", config={}, created_by="k"
+    )
+    assert (record.version, record.stateful) == (number, number == 1)
     assert await sessions.read("default", "ses_1") == record
 
 

@@ -1,0 +1,1 @@
+"""Commands to a running session, answered by the worker that holds it."""

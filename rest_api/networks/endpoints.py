@@ -1,0 +1,156 @@
+"""Networks over HTTP."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Body, Path, Query
+from starlette.requests import Request
+from starlette.responses import Response
+
+from rest_api.access import Api, User, Viewer
+from rest_api.networks.schemas import AliasIn, AliasOut, NetworkOut, VersionOut
+from rest_api.once import Answered, Creation
+from rest_api.shapes import (
+    ALIAS_PATTERN,
+    Cursor,
+    Limit,
+    NetworkName,
+    PageOf,
+    VersionPath,
+    require_own_alias,
+    version_reference,
+)
+
+router = APIRouter(prefix="/v1/networks", tags=["networks"])
+
+BINARY = "application/octet-stream"
+WEIGHTS_SCHEMA = {"schema": {"type": "string", "format": "binary"}}
+AliasPath = Annotated[str, Path(pattern=ALIAS_PATTERN, description="The alias, such as `live`")]
+
+
+@router.post("", status_code=201, response_model=NetworkOut)
+async def create(
+    api: Api, who: User, call: Creation, spec: Annotated[dict[str, Any], Body()]
+) -> Response:
+    """Create a network from a layer spec. Its version 1 has initial weights and is `live`."""
+
+    async def act() -> Answered:
+        network = await api.networks.create(who, spec)
+        return NetworkOut.of(network), f"/v1/networks/{network.name}"
+
+    return await call.answer(act)
+
+
+@router.get("")
+async def page(
+    api: Api, who: Viewer, limit: Limit = 50, cursor: Cursor = None
+) -> PageOf[NetworkOut]:
+    """List networks by name."""
+    found = await api.network_records.page(who.tenant, limit=limit, cursor=cursor)
+    return PageOf(
+        items=[NetworkOut.of(network) for network in found.items], next_cursor=found.next_cursor
+    )
+
+
+@router.get("/{name}")
+async def read(api: Api, who: Viewer, name: NetworkName) -> NetworkOut:
+    """Read one network."""
+    return NetworkOut.of(await api.network_records.read(who.tenant, name))
+
+
+@router.delete("/{name}", status_code=204)
+async def delete(api: Api, who: User, name: NetworkName) -> None:
+    """Delete a network with its versions. 409 names the live sessions that use it."""
+    await api.networks.delete(who, name)
+
+
+@router.get("/{name}/versions")
+async def versions(
+    api: Api, who: Viewer, name: NetworkName, limit: Limit = 50, cursor: Cursor = None
+) -> PageOf[VersionOut]:
+    """List the versions of a network, newest first."""
+    found = await api.version_records.page(who.tenant, name, limit=limit, cursor=cursor)
+    return PageOf(
+        items=[VersionOut.of(version) for version in found.items], next_cursor=found.next_cursor
+    )
+
+
+@router.get("/{name}/versions/{version}")
+async def read_version(
+    api: Api, who: Viewer, name: NetworkName, version: VersionPath
+) -> VersionOut:
+    """Read one version, by number or alias."""
+    reference = version_reference(version)
+    return VersionOut.of(await api.version_records.read(who.tenant, name, reference))
+
+
+@router.delete("/{name}/versions/{version}", status_code=204)
+async def delete_version(api: Api, who: User, name: NetworkName, version: VersionPath) -> None:
+    """Delete one version. 409 names the live sessions or the aliases that use it."""
+    await api.networks.delete_version(who, name, version_reference(version))
+
+
+@router.get(
+    "/{name}/versions/{version}/weights",
+    response_class=Response,
+    responses={
+        200: {"description": "The weights as safetensors", "content": {BINARY: WEIGHTS_SCHEMA}}
+    },
+)
+async def read_weights(api: Api, who: Viewer, name: NetworkName, version: VersionPath) -> Response:
+    """Download the weights of a version as safetensors. The ETag is their sha256."""
+    digest, weights = await api.networks.weights(who, name, version_reference(version))
+    return Response(weights, media_type=BINARY, headers={"ETag": f'"{digest}"'})
+
+
+@router.put(
+    "/{name}/versions/{version}/weights",
+    status_code=201,
+    response_model=VersionOut,
+    openapi_extra={"requestBody": {"required": True, "content": {BINARY: WEIGHTS_SCHEMA}}},
+)
+async def put_weights(
+    api: Api,
+    who: User,
+    call: Creation,
+    request: Request,
+    name: NetworkName,
+    version: VersionPath,
+    promote: Annotated[bool, Query(description="Point `live` at the new version")] = False,
+) -> Response:
+    """Upload weights (safetensors) for the spec of a version; they become a new version."""
+
+    async def act() -> Answered:
+        made = await api.networks.upload(
+            who, name, version_reference(version), await request.body(), promote=promote
+        )
+        return VersionOut.of(made), f"/v1/networks/{name}/versions/{made.version}"
+
+    return await call.answer(act)
+
+
+@router.get("/{name}/aliases/{alias}")
+async def read_alias(api: Api, who: Viewer, name: NetworkName, alias: AliasPath) -> AliasOut:
+    """Tell which version an alias means now."""
+    version = await api.version_records.read(who.tenant, name, alias)
+    return AliasOut(alias=alias, version=version.version)
+
+
+@router.put("/{name}/aliases/{alias}")
+async def put_alias(
+    api: Api, who: User, name: NetworkName, alias: AliasPath, body: AliasIn
+) -> AliasOut:
+    """Point an alias at a version, making it if need be."""
+    require_own_alias(alias)
+    reference = version_reference(body.version)
+    version = await api.version_records.read(who.tenant, name, reference)
+    await api.version_records.put_alias(who.tenant, name, alias, version.version)
+    return AliasOut(alias=alias, version=version.version)
+
+
+@router.delete("/{name}/aliases/{alias}", status_code=204)
+async def delete_alias(api: Api, who: User, name: NetworkName, alias: AliasPath) -> None:
+    """Take an alias away; the version stays."""
+    require_own_alias(alias)
+    await api.version_records.delete_alias(who.tenant, name, alias)

@@ -1,0 +1,96 @@
+"""Networks as JSON."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from pydantic import BaseModel
+
+from registry.records import Version
+from registry.records.networks import Network
+from rest_api.shapes import Body, VersionReference, timestamp
+
+
+class NetworkOut(BaseModel):
+    """A network; everything but the name, the aliases and the times is its newest version's."""
+
+    name: str
+    version: int
+    aliases: dict[str, int]
+    backend: str
+    stateful: bool
+    trainable: bool
+    parameters: int
+    weights: str
+    spec: dict[str, Any]
+    created_at: datetime
+    created_by: str
+
+    @classmethod
+    def of(cls, network: Network) -> NetworkOut:
+        """A record as JSON."""
+        newest = network.latest
+        return cls(
+            name=network.name,
+            version=newest.version,
+            aliases=network.aliases,
+            backend=newest.backend,
+            stateful=newest.stateful,
+            trainable=newest.trainable,
+            parameters=newest.parameters,
+            weights=newest.weights,
+            spec=newest.spec,
+            created_at=timestamp(network.created_ms),
+            created_by=network.created_by,
+        )
+
+
+class VersionOut(BaseModel):
+    """An immutable version. `source`: created, upload or snapshot; `parent`: what it came from."""
+
+    network: str
+    version: int
+    aliases: list[str]
+    backend: str
+    stateful: bool
+    trainable: bool
+    parameters: int
+    weights: str
+    source: str
+    parent: int | None
+    spec: dict[str, Any]
+    created_at: datetime
+    created_by: str
+
+    @classmethod
+    def of(cls, version: Version) -> VersionOut:
+        """A record as JSON."""
+        return cls(
+            network=version.network,
+            version=version.version,
+            aliases=list(version.aliases),
+            backend=version.backend,
+            stateful=version.stateful,
+            trainable=version.trainable,
+            parameters=version.parameters,
+            weights=version.weights,
+            source=version.source,
+            parent=version.parent,
+            spec=version.spec,
+            created_at=timestamp(version.created_ms),
+            created_by=version.created_by,
+        )
+
+
+class AliasIn(Body):
+    """Where an alias should point."""
+
+    version: VersionReference
+
+
+class AliasOut(BaseModel):
+    """An alias and the version that it means now."""
+
+    alias: str
+    version: int

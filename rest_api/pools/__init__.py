@@ -1,0 +1,1 @@
+"""Pools: how many workers there should be, and how many there are."""

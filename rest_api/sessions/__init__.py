@@ -1,0 +1,1 @@
+"""Sessions: opened with a ticket for the stream, configured, ended."""

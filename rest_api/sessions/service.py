@@ -1,0 +1,230 @@
+"""What can be done with sessions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from foundation.clock import unix_ms
+from foundation.errors import Conflict, InvalidInput, NotFound
+from registry.ids import new_session_id
+from registry.live import LiveSession, SessionRecord, SessionStore, WorkerDirectory
+from registry.records import PoolRecords, SessionRecords, VersionRecords
+from registry.records.sessions import Session
+from rest_api.edge.authentication import Principal
+from rest_api.sessions.liveness import ended_reason
+from rest_api.sessions.schemas import (
+    ConfigIn,
+    ConfigOut,
+    SessionIn,
+    SessionOpened,
+    SessionOut,
+    State,
+    Stream,
+)
+from rest_api.shapes import timestamp, version_reference
+
+DEFAULT_POOL = "default"
+CLOSED = "closed"
+
+
+@dataclass(frozen=True, slots=True)
+class Tickets:
+    """What a new ticket says: where the stream is, and for how long it is good."""
+
+    stream_url: str
+    ttl_s: float
+
+
+class SessionService:
+    """Sessions: their records, merged with what the session store knows of them."""
+
+    def __init__(
+        self,
+        records: SessionRecords,
+        versions: VersionRecords,
+        pools: PoolRecords,
+        store: SessionStore,
+        workers: WorkerDirectory,
+        tickets: Tickets,
+    ) -> None:
+        self._records = records
+        self._versions = versions
+        self._pools = pools
+        self._store = store
+        self._workers = workers
+        self._tickets = tickets
+
+    async def open(self, who: Principal, body: SessionIn) -> SessionOpened:
+        """Open a session: one record, one entry in the session store, one ticket.
+
+        Raises:
+            NotFound: there is no such network or version.
+            InvalidInput: there is no such pool, or the network cannot train.
+        """
+        await self._require_pool(body.config.pool)
+        reference = None if body.version is None else version_reference(body.version)
+        if body.config.mode == "train":
+            reference = await self._trainable(who, body.network, reference)
+        session = new_session_id()
+        config = _stored(body.config)
+        record = await self._records.open(
+            session,
+            who.tenant,
+            body.network,
+            reference,
+            pool=body.config.pool,
+            config=config,
+            created_by=who.key,
+        )
+        try:
+            await self._store.create(_entry(record))
+            stream = await self._stream(session)
+        except BaseException:
+            await self._records.discard(session)
+            raise
+        return SessionOpened(session=_shown(record, None), stream=stream)
+
+    async def ticket(self, who: Principal, session: str) -> Stream:
+        """Another ticket.
+
+        Raises:
+            NotFound: there is no such session, or it has ended.
+        """
+        await self.living(who, session)
+        return await self._stream(session)
+
+    async def read(self, who: Principal, session: str) -> SessionOut:
+        """One session, ended or not.
+
+        Raises:
+            NotFound: there is no such session.
+        """
+        record = await self._records.read(who.tenant, session)
+        return _shown(record, (await self._store.read([session]))[0])
+
+    async def shown(self, records: Sequence[Session]) -> list[SessionOut]:
+        """Records as JSON, with the state of each."""
+        live = await self._store.read([record.id for record in records]) if records else []
+        return [_shown(*pair) for pair in zip(records, live, strict=True)]
+
+    async def living(self, who: Principal, session: str) -> tuple[Session, LiveSession | None]:
+        """A session that has not ended, with what the store knows of it.
+
+        Raises:
+            NotFound: there is no such session, or it has ended.
+        """
+        record = await self._records.read(who.tenant, session)
+        live = (await self._store.read([session]))[0]
+        if (reason := ended_reason(record, live)) is not None:
+            raise NotFound(f"session {session!r} has ended ({reason})", code="session_ended")
+        return record, live
+
+    async def end(self, session: str, reason: str = CLOSED) -> None:
+        """End a session in the store and in the records; ending it twice does nothing."""
+        await self._store.end(session, epoch=None, reason=reason)
+        await self._records.end({session: reason})
+
+    async def reconfigure(
+        self, who: Principal, session: str, changes: dict[str, Any]
+    ) -> SessionOut:
+        """Change what can change only before the first attach.
+
+        Raises:
+            NotFound: there is no such session, or it has ended.
+            Conflict: it has been attached: what a worker holds is changed by commands only.
+        """
+        _, live = await self.living(who, session)
+        if live is None or live.attachment:
+            raise Conflict(
+                f"{', '.join(changes)} can change only before the session is first attached",
+                code="already_attached",
+            )
+        return _shown(await self.write_config(who, session, changes), live)
+
+    async def write_config(self, who: Principal, session: str, changes: dict[str, Any]) -> Session:
+        """Write changes of the configuration down, in the records and in the session store.
+
+        Raises:
+            NotFound: there is no such session.
+        """
+        changed = await self._records.configure(who.tenant, session, changes)
+        await self._store.replace(_entry(changed))
+        return changed
+
+    async def _stream(self, session: str) -> Stream:
+        expires_ms = unix_ms() + int(self._tickets.ttl_s * 1000)
+        ticket = await self._store.issue_ticket(session, ttl_s=self._tickets.ttl_s)
+        return Stream(
+            url=self._tickets.stream_url,
+            subprotocol="dc.v1",
+            ticket=ticket,
+            expires_at=timestamp(expires_ms),
+        )
+
+    async def _trainable(self, who: Principal, network: str, reference: int | str | None) -> int:
+        version = await self._versions.read(who.tenant, network, reference)
+        if not version.trainable:
+            raise InvalidInput(
+                f"network {network!r} has no loss or no optimizer: it cannot train",
+                field="config.mode",
+                code="not_trainable",
+            )
+        return version.version
+
+    async def _require_pool(self, pool: str) -> None:
+        if pool == DEFAULT_POOL or await self._pools.read(pool) is not None:
+            return
+        if not await self._workers.list(pool):
+            raise InvalidInput(f"there is no pool {pool!r}", field="config.pool")
+
+
+def _stored(config: ConfigIn) -> dict[str, Any]:
+    return {
+        "delivery": config.delivery,
+        "resume_ttl_s": config.resume_ttl_s,
+        "mode": config.mode,
+        "route": "broker",
+    }
+
+
+def _entry(record: Session) -> SessionRecord:
+    return SessionRecord(
+        id=record.id,
+        tenant=record.tenant,
+        network=record.network,
+        version=record.version,
+        pool=record.pool,
+        stateful=record.stateful,
+        config=record.config,
+        created_ms=record.created_ms,
+    )
+
+
+def _shown(record: Session, live: LiveSession | None) -> SessionOut:
+    reason = ended_reason(record, live)
+    ended_at: datetime | None = None
+    if record.ended_ms is not None:
+        ended_at = timestamp(record.ended_ms)
+    return SessionOut(
+        id=record.id,
+        network=record.network,
+        version=record.version,
+        stateful=record.stateful,
+        state=_state(live) if reason is None else "ended",
+        config=ConfigOut(**record.config, pool=record.pool),
+        worker=live.owner or None if live is not None and reason is None else None,
+        epoch=live.epoch if live is not None else 0,
+        created_at=timestamp(record.created_ms),
+        created_by=record.created_by,
+        ended_at=ended_at,
+        ended_reason=reason,
+    )
+
+
+def _state(live: LiveSession | None) -> State:
+    if live is None or not live.attachment:
+        return "open"
+    return "attached" if live.attached else "detached"

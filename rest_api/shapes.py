@@ -1,0 +1,68 @@
+"""Shapes that several features share: pages, times, references to versions."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime
+from typing import Annotated, Generic, TypeVar
+
+from fastapi import Path, Query
+from pydantic import BaseModel, ConfigDict, Field
+
+from foundation.errors import InvalidInput
+from registry.networks.spec import NAME_PATTERN
+from registry.records.pages import MAX_PAGE
+
+ALIAS_PATTERN = r"^[a-z][a-z0-9_-]{0,62}$"
+VERSION_PATTERN = r"^([1-9][0-9]{0,8}|[a-z][a-z0-9_-]{0,62})$"
+MAX_VERSION = 999_999_999
+
+ItemT = TypeVar("ItemT")
+Limit = Annotated[int, Query(ge=1, le=MAX_PAGE, description="Most items of this page")]
+Cursor = Annotated[
+    str | None, Query(max_length=512, description="`next_cursor` of the page before")
+]
+NetworkName = Annotated[str, Path(pattern=NAME_PATTERN, description="The network's name")]
+VersionPath = Annotated[
+    str, Path(pattern=VERSION_PATTERN, description="A number, an alias such as `live`, or `latest`")
+]
+VersionReference = (
+    Annotated[int, Field(ge=1, le=MAX_VERSION, strict=True)]
+    | Annotated[str, Field(pattern=VERSION_PATTERN)]
+)
+Replicas = Annotated[int, Field(ge=0, le=1000, strict=True)]
+
+
+class Body(BaseModel):
+    """The parent of every request body: unknown keys are refused."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class PageOf(BaseModel, Generic[ItemT]):
+    """Some items of a list; `next_cursor` null: there are no more."""
+
+    items: list[ItemT]
+    next_cursor: str | None
+
+
+def version_reference(text: int | str) -> int | str:
+    """A version by number where the text is one, else by alias."""
+    return int(text) if isinstance(text, int) or re.fullmatch(r"[0-9]+", text) else text
+
+
+def timestamp(ms: int) -> datetime:
+    """A record's time for people: UTC, to the millisecond."""
+    return datetime.fromtimestamp(ms / 1000, UTC)
+
+
+def require_own_alias(alias: str) -> None:
+    """Refuse the alias that is computed.
+
+    Raises:
+        InvalidInput: it is `latest`.
+    """
+    if alias == "latest":
+        raise InvalidInput(
+            "alias latest always means the newest version; choose another", field="alias"
+        )
