@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Final, Protocol
 
 from ann_workers.hosting import checkpoints, commands
 from ann_workers.hosting.networks import Networks
@@ -14,7 +14,13 @@ from ann_workers.session import WorkerMachine
 from ann_workers.settings import WorkerSettings
 from broker.links import Links
 from foundation.clock import Monotonic
-from foundation.errors import DirectContactError, InternalError, ProtocolViolation, Unavailable
+from foundation.errors import (
+    Conflict,
+    DirectContactError,
+    InternalError,
+    ProtocolViolation,
+    Unavailable,
+)
 from protos.dc.internal.v1.envelope_pb2 import (
     RELEASE_REFUSED,
     RELEASE_SUPERSEDED,
@@ -28,8 +34,12 @@ from protos.dc.internal.v1.envelope_pb2 import (
 )
 from protos.dc.v1.stream_pb2 import OUTCOME_LOST, OUTCOME_NEW, OUTCOME_REPLAYED, OUTCOME_RESUMED
 from registry.live import Ownership, Seat, SessionRecord, SessionStore
+from registry.live.store import STEADY_S
 
 logger = logging.getLogger(__name__)
+
+QUARANTINE_AFTER: Final = 3
+"""A session that this many owners in a row did not outlive is not given to another one."""
 
 
 class Holder(Protocol):
@@ -217,6 +227,8 @@ class Taking:
             ),
             host.networks.get(record.tenant, record.network, record.version),
         )
+        if ownership.failures >= QUARANTINE_AFTER:
+            await self._quarantine(record, ownership)
         stateful = lane.model.signature.stateful
         machine: WorkerMachine[KeptOutput] = WorkerMachine(
             stateful=stateful,
@@ -225,11 +237,21 @@ class Taking:
             window_bytes=settings.worker_window_bytes,
         )
         session = HeldSession(record, epoch=ownership.epoch, lane=lane, machine=machine)
-        session.touched_at = host.now()
+        # The first touch comes early: from then on its owner does not count as failing.
+        session.touched_at = host.now() - record.resume_ttl_s / 3 + STEADY_S + 1
         restored = self._restore(session, ownership)
         if not restored and record.config.get("mode") == "train":
             commands.begin_training(session)
         return session, ownership
+
+    async def _quarantine(self, record: SessionRecord, ownership: Ownership) -> None:
+        reason = (
+            f"quarantined: {ownership.failures} workers in a row ended while they held it, "
+            "before they wrote a checkpoint"
+        )
+        logger.error("session quarantined", extra={"session": record.id, "reason": reason})
+        await self._host.store.end(record.id, epoch=ownership.epoch, reason=reason)
+        raise Conflict(f"session {record.id} is {reason}", code="session_quarantined")
 
     def _restore(self, session: HeldSession, ownership: Ownership) -> bool:
         if ownership.checkpoint is None:

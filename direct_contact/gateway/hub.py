@@ -48,8 +48,6 @@ class Hub:
 
     settings_commands: Final = 64
     """Stream commands that may be unanswered in one session."""
-    attach_timeout_s: Final = 3.0
-    """A worker that does not answer an Attach for this long is given up for another."""
 
     def __init__(
         self,

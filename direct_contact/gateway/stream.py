@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from google.protobuf.message import DecodeError
 
@@ -45,6 +45,10 @@ if TYPE_CHECKING:
     from direct_contact.gateway.hub import Hub
 
 logger = logging.getLogger(__name__)
+
+ATTACH_TRIES: Final = 4
+ATTACH_TIMEOUT_S: Final = 1.0
+"""After this long without an answer an Attach is sent again, then the worker given up."""
 
 
 class Stream:
@@ -297,23 +301,23 @@ class Stream:
         self._hub.join(self)
         self._attach_answer = asyncio.get_running_loop().create_future()
         seq, part, last = before(machine.due)
-        self._to_worker(
-            ToWorker(
-                attach=Attach(
-                    record=self.admitted.record.to_json(),
-                    received=Position(seq=seq, part=part, last=last),
-                    oldest_retained_seq=machine.oldest_retained_seq,
-                    take=take,
-                    above_epoch=max(machine.epoch, self.admitted.epoch),
-                    resume_digest=digest("resume", self.admitted.resume_token),
-                )
-            )
+        attach = Attach(
+            record=self.admitted.record.to_json(),
+            received=Position(seq=seq, part=part, last=last),
+            oldest_retained_seq=machine.oldest_retained_seq,
+            take=take,
+            above_epoch=max(machine.epoch, self.admitted.epoch),
+            resume_digest=digest("resume", self.admitted.resume_token),
         )
+        answer = "gone"
         try:
-            async with asyncio.timeout(self._hub.attach_timeout_s):
-                answer = await self._attach_answer
-        except TimeoutError:
-            answer = "gone"
+            for _ in range(ATTACH_TRIES):
+                # The broker may lose one; the worker bears a repetition.
+                self._to_worker(ToWorker(attach=attach))
+                done, _ = await asyncio.wait((self._attach_answer,), timeout=ATTACH_TIMEOUT_S)
+                if done:
+                    answer = self._attach_answer.result()
+                    break
         finally:
             self._attach_answer = None
         if answer != "attached":

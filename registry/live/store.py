@@ -26,7 +26,7 @@ TOMBSTONE_MS = 600_000
 """Longer than any message about an ended session can be under way."""
 SPENT_TICKET_MS = 600_000
 """How long its owner still reads that a ticket was used or expired, and not just unknown."""
-STEADY_S = 30
+STEADY_S = 5
 """An owner that held a session this long did not fall over it."""
 
 _REFUSALS = {
