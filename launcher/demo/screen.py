@@ -112,7 +112,7 @@ class TerminalScreen:
         from rich import box
         from rich.table import Table
 
-        table = Table(box=box.SIMPLE)
+        table = Table(box=box.SIMPLE, pad_edge=False, collapse_padding=True)
         names = list(rows[0])
         for name in names:
             sample = rows[0][name]
