@@ -62,6 +62,9 @@ async def sweep_forever(services: Services) -> None:
             await sweep(services)
         except DirectContactError as error:
             log.warning("old records were not swept: %s", error.message)
+        except Exception:
+            # Calls are worth more than a sweep.
+            log.exception("old records were not swept")
         await asyncio.sleep(services.settings.rest_sweep_interval_s)
 
 

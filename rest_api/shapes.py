@@ -7,7 +7,8 @@ from datetime import UTC, datetime
 from typing import Annotated, Generic, TypeVar
 
 from fastapi import Path, Query
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, PlainValidator, WithJsonSchema
+from pydantic_core import PydanticCustomError
 
 from foundation.errors import InvalidInput
 from registry.networks.spec import NAME_PATTERN
@@ -23,13 +24,40 @@ Cursor = Annotated[
     str | None, Query(max_length=512, description="`next_cursor` of the page before")
 ]
 NetworkName = Annotated[str, Path(pattern=NAME_PATTERN, description="The network's name")]
-VersionPath = Annotated[
-    str, Path(pattern=VERSION_PATTERN, description="A number, an alias such as `live`, or `latest`")
+
+
+def parse_reference(value: object) -> int | str:
+    """A version's number, or an alias.
+
+    One validator for both: errors of a union would add its parts to the path of the field.
+
+    Raises:
+        PydanticCustomError: it is neither.
+    """
+    if isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= MAX_VERSION:
+        return value
+    if isinstance(value, str) and re.fullmatch(VERSION_PATTERN, value, re.ASCII):
+        return int(value) if value.isdigit() else value
+    raise PydanticCustomError(
+        "version_reference", "Input should be a version's number from 1 on, or an alias"
+    )
+
+
+VersionReference = Annotated[
+    int | str,
+    PlainValidator(parse_reference),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "integer", "minimum": 1, "maximum": MAX_VERSION},
+                {"type": "string", "pattern": VERSION_PATTERN},
+            ]
+        }
+    ),
 ]
-VersionReference = (
-    Annotated[int, Field(ge=1, le=MAX_VERSION, strict=True)]
-    | Annotated[str, Field(pattern=VERSION_PATTERN)]
-)
+VersionPath = Annotated[
+    VersionReference, Path(description="A number, an alias such as `live`, or `latest`")
+]
 Replicas = Annotated[int, Field(ge=0, le=1000, strict=True)]
 
 
@@ -44,11 +72,6 @@ class PageOf(BaseModel, Generic[ItemT]):
 
     items: list[ItemT]
     next_cursor: str | None
-
-
-def version_reference(text: int | str) -> int | str:
-    """A version by number where the text is one, else by alias."""
-    return int(text) if isinstance(text, int) or re.fullmatch(r"[0-9]+", text) else text
 
 
 def timestamp(ms: int) -> datetime:

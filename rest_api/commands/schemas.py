@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from enum import StrEnum
 from typing import Annotated, Any
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, field_validator
 
 from protos.dc.v1 import stream_pb2
 from rest_api.shapes import Body
+
+MAX_ARGUMENTS_BYTES = 65_536
 
 
 class CommandType(StrEnum):
@@ -41,6 +44,14 @@ class CommandIn(Body):
     arguments: Annotated[dict[str, Any], Field(default_factory=dict, max_length=32)]
     after_seq: Annotated[int, Field(ge=0, lt=1 << 63, strict=True)] = 0
     command_id: Annotated[str | None, Field(pattern=r"^[\x21-\x7e]{1,128}$")] = None
+
+    @field_validator("arguments")
+    @classmethod
+    def _small_enough(cls, arguments: dict[str, Any]) -> dict[str, Any]:
+        # They travel in one message of the broker.
+        if (size := len(json.dumps(arguments))) > MAX_ARGUMENTS_BYTES:
+            raise ValueError(f"{size} bytes as JSON, the limit is {MAX_ARGUMENTS_BYTES}")
+        return arguments
 
 
 class CommandOut(BaseModel):

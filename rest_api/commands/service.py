@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import re
 import secrets
 from typing import Any
+
+from pydantic_core import PydanticCustomError
 
 from foundation.errors import Conflict, InvalidInput, NotFound, Unavailable
 from registry.records import VersionRecords
@@ -15,7 +16,7 @@ from rest_api.edge.authentication import Principal
 from rest_api.networks.service import NetworkService
 from rest_api.sessions.schemas import SessionOut
 from rest_api.sessions.service import SessionService
-from rest_api.shapes import VERSION_PATTERN, version_reference
+from rest_api.shapes import parse_reference
 
 CLOSE_TIMEOUT_S = 5.0
 """A worker that does not answer `close` for so long loses the session anyway: it is fenced."""
@@ -133,12 +134,13 @@ class CommandService:
     async def _restorable(
         self, who: Principal, record: Session, arguments: dict[str, Any]
     ) -> dict[str, Any]:
-        reference = _reference(arguments.get("version"))
-        if set(arguments) != {"version"} or reference is None:
+        try:
+            reference = parse_reference(arguments.get("version"))
+        except PydanticCustomError as error:
             raise InvalidInput(
-                "restore takes {version}: a number or an alias of the session's network",
+                f"restore takes a version of the session's network: {error.message()}",
                 field="arguments.version",
-            )
+            ) from None
         version = await self._versions.read(who.tenant, record.network, reference)
         return {"version": version.version, "weights": version.weights}
 
@@ -176,13 +178,6 @@ def _promote(arguments: dict[str, Any]) -> bool:
             f"promote must be true or false, got {promote!r}", field="arguments.promote"
         )
     return promote
-
-
-def _reference(value: object) -> int | str | None:
-    """A version's number or alias; None: it is neither."""
-    if isinstance(value, bool) or not isinstance(value, int | str):
-        return None
-    return version_reference(value) if re.fullmatch(VERSION_PATTERN, str(value)) else None
 
 
 def _without_weights(result: dict[str, Any]) -> dict[str, Any]:

@@ -19,7 +19,6 @@ from rest_api.shapes import (
     PageOf,
     VersionPath,
     require_own_alias,
-    version_reference,
 )
 
 router = APIRouter(prefix="/v1/networks", tags=["networks"])
@@ -81,14 +80,13 @@ async def read_version(
     api: Api, who: Viewer, name: NetworkName, version: VersionPath
 ) -> VersionOut:
     """Read one version, by number or alias."""
-    reference = version_reference(version)
-    return VersionOut.of(await api.version_records.read(who.tenant, name, reference))
+    return VersionOut.of(await api.version_records.read(who.tenant, name, version))
 
 
 @router.delete("/{name}/versions/{version}", status_code=204)
 async def delete_version(api: Api, who: User, name: NetworkName, version: VersionPath) -> None:
     """Delete one version. 409 names the live sessions or the aliases that use it."""
-    await api.networks.delete_version(who, name, version_reference(version))
+    await api.networks.delete_version(who, name, version)
 
 
 @router.get(
@@ -100,7 +98,7 @@ async def delete_version(api: Api, who: User, name: NetworkName, version: Versio
 )
 async def read_weights(api: Api, who: Viewer, name: NetworkName, version: VersionPath) -> Response:
     """Download the weights of a version as safetensors. The ETag is their sha256."""
-    digest, weights = await api.networks.weights(who, name, version_reference(version))
+    digest, weights = await api.networks.weights(who, name, version)
     return Response(weights, media_type=BINARY, headers={"ETag": f'"{digest}"'})
 
 
@@ -122,9 +120,7 @@ async def put_weights(
     """Upload weights (safetensors) for the spec of a version; they become a new version."""
 
     async def act() -> Answered:
-        made = await api.networks.upload(
-            who, name, version_reference(version), await request.body(), promote=promote
-        )
+        made = await api.networks.upload(who, name, version, await request.body(), promote=promote)
         return VersionOut.of(made), f"/v1/networks/{name}/versions/{made.version}"
 
     return await call.answer(act)
@@ -143,8 +139,7 @@ async def put_alias(
 ) -> AliasOut:
     """Point an alias at a version, making it if need be."""
     require_own_alias(alias)
-    reference = version_reference(body.version)
-    version = await api.version_records.read(who.tenant, name, reference)
+    version = await api.version_records.read(who.tenant, name, body.version)
     await api.version_records.put_alias(who.tenant, name, alias, version.version)
     return AliasOut(alias=alias, version=version.version)
 

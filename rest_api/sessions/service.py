@@ -24,7 +24,7 @@ from rest_api.sessions.schemas import (
     State,
     Stream,
 )
-from rest_api.shapes import timestamp, version_reference
+from rest_api.shapes import timestamp
 
 DEFAULT_POOL = "default"
 CLOSED = "closed"
@@ -65,7 +65,7 @@ class SessionService:
             InvalidInput: there is no such pool, or the network cannot train.
         """
         await self._require_pool(body.config.pool)
-        reference = None if body.version is None else version_reference(body.version)
+        reference = body.version
         if body.config.mode == "train":
             reference = await self._trainable(who, body.network, reference)
         session = new_session_id()

@@ -73,7 +73,7 @@ async def test_another_ticket_is_minted_for_a_living_session(
         ({"network": "nothing"}, 404, None),
         ({"network": "digits", "version": 7}, 404, None),
         ({"network": "digits", "version": "stable"}, 404, None),
-        ({"network": "digits", "version": 0}, 422, "version.constrained-int"),
+        ({"network": "digits", "version": 0}, 422, "version"),
         ({}, 422, "network"),
         ({"network": "digits", "config": {"mode": "dream"}}, 422, "config.mode"),
         ({"network": "digits", "config": {"resume_ttl_s": 0}}, 422, "config.resume_ttl_s"),
@@ -87,7 +87,7 @@ async def test_session_is_refused_when_the_call_is_wrong(
     answer = await api.post("/v1/sessions", json=body)
     assert answer.status_code == status
     fields = [error["field"] for error in answer.json()["errors"]]
-    assert field is None or field in fields or field.split(".")[0] in fields[0]
+    assert fields == ([] if field is None else [field])
     assert (await api.get("/v1/sessions")).json()["items"] == []
 
 
@@ -190,6 +190,7 @@ async def test_command_reaches_the_owner_and_brings_its_answer(
         ({"type": "restore"}, "arguments.version"),
         ({"type": "restore", "arguments": {"version": []}}, "arguments.version"),
         ({"type": "snapshot", "arguments": {"promote": "yes"}}, "arguments.promote"),
+        ({"type": "pause", "arguments": {"x": "y" * 70_000}}, "arguments"),
     ],
 )
 async def test_command_is_refused_with_the_field_when_it_is_wrong(
