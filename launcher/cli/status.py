@@ -22,7 +22,7 @@ from launcher.rest import Rest
 
 _PROCESSES = ("role", "name", "pid")
 _WORKERS = ("name", "pool", "state", "sessions", "capacity", "host", "pid")
-_SESSIONS = ("id", "network", "version", "state", "worker", "gateway")
+_SESSIONS = ("id", "network", "version", "state", "worker")
 _SHOWN_SESSIONS = 30
 
 

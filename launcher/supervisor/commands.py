@@ -7,6 +7,7 @@ import sys
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 
+from foundation.urls import without_credentials
 from launcher.embedded.binaries import nats_server_binary, redis_server_binary
 from launcher.embedded.nats import nats_answers, nats_command
 from launcher.embedded.ports import LOOPBACK
@@ -40,6 +41,11 @@ class Commands:
         reachable = _reachable(options.host)
         self.rest_url = f"http://{reachable}:{ports.rest}"
         self.stream_url = f"ws://{reachable}:{ports.stream[0]}/v1/stream"
+
+    @property
+    def database_location(self) -> str:
+        """The database's URL without its user and password."""
+        return without_credentials(self.database_url)
 
     def check_binaries(self) -> None:
         """Find the embedded servers that will be needed.

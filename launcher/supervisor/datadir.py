@@ -85,11 +85,19 @@ class DataDir:
         """The admin key's text, and True when it was made just now.
 
         Raises:
-            DataDirUnusable: the key file cannot be read or written.
+            DataDirUnusable: the key file cannot be read or written, or it is gone while the
+                records, which know only its hash, are there.
         """
         try:
             if self._key_file.exists():
                 return self._key_file.read_text().strip(), False
+            if self.records.exists():
+                raise DataDirUnusable(
+                    f"--data-dir {self.path} has records but no {self._key_file.name}: put the "
+                    "admin key, as it was shown at the first start, into that file, give it by "
+                    "DC_REST_ADMIN_KEY, or choose another directory",
+                    field="data_dir",
+                )
             name = "".join(secrets.choice(_KEY_ALPHABET) for _ in range(8))
             key = f"dck_{name}_{secrets.token_urlsafe(32)}"
             write_privately(self._key_file, key + "\n")

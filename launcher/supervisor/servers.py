@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 from urllib.parse import urlsplit
 
 from foundation.errors import InvalidInput, Unavailable
+from foundation.urls import without_credentials
 from launcher.embedded.nats import nats_answers
 from launcher.embedded.redis import redis_answers
 from launcher.supervisor.logs import Output, note
@@ -32,7 +33,7 @@ async def await_nats(urls: str, output: Output) -> None:
                 return True
         return False
 
-    await _await("NATS", "DC_NATS_URL", _shown(urls), any_answers, output)
+    await _await("NATS", "DC_NATS_URL", without_credentials(urls), any_answers, output)
 
 
 async def await_redis(url: str, output: Output) -> None:
@@ -48,7 +49,7 @@ async def await_redis(url: str, output: Output) -> None:
     async def answers() -> bool:
         return await (_accepts(host, port) if tls else redis_answers(host, port))
 
-    await _await("Redis", "DC_REDIS_URL", _shown(url), answers, output)
+    await _await("Redis", "DC_REDIS_URL", without_credentials(url), answers, output)
 
 
 async def _await(
@@ -89,11 +90,5 @@ def _address(url: str, variable: str, default_port: int) -> tuple[str, int]:
     except ValueError:
         host, port = None, default_port
     if host is None:
-        raise InvalidInput(f"{variable} has no host: {_shown(url)!r}", field=variable)
+        raise InvalidInput(f"{variable} has no host: {without_credentials(url)!r}", field=variable)
     return host, port
-
-
-def _shown(url: str) -> str:
-    """The URL without its user and password."""
-    scheme, separator, rest = url.rpartition("://")
-    return scheme + separator + rest.rpartition("@")[2]

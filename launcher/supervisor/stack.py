@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from foundation.errors import DirectContactError, InvalidInput, NotFound
+from foundation.errors import DirectContactError, InvalidInput, NotFound, Unauthenticated
 from launcher.rest import Rest
 from launcher.supervisor.actuator import actuate, on_nats
 from launcher.supervisor.commands import POOL, Commands
@@ -45,7 +45,8 @@ class Stack:
         self.options = options
         self.data = data
         self.ports: Ports = decide_ports(options)
-        self.api_key, self.key_is_new = data.api_key()
+        given = options.environment.get("DC_REST_ADMIN_KEY")
+        self.api_key, self.key_is_new = (given, False) if given else data.api_key()
         self.ready = asyncio.Event()
         self._output = output
         self._on_ready = on_ready
@@ -171,7 +172,14 @@ class Stack:
         async with Rest(self.rest_url, self.api_key) as rest:
             for process in (*self._servers, *self._rest):
                 await process.wait_ready(timeout_s=options.start_timeout_s)
-            self._fleet.scale_to(await _agree(rest, wanted))
+            try:
+                self._fleet.scale_to(await _agree(rest, wanted))
+            except Unauthenticated as error:
+                raise InvalidInput(
+                    f"the records at {commands.database_location} do not know the admin key of "
+                    f"--data-dir {self.data.path}: give theirs by DC_REST_ADMIN_KEY",
+                    field="api_key",
+                ) from error
         for process in (*self._gateways, *self._fleet.workers):
             await process.wait_ready(timeout_s=options.start_timeout_s)
 

@@ -30,6 +30,10 @@ async def demo(tmp_path: Path, *options: str, **more: str) -> tuple[int, str, st
     return process.returncode or 0, out.decode(), err.decode()
 
 
+def is_empty(folder: Path) -> bool:
+    return not any(folder.iterdir())
+
+
 async def test_demo_shows_its_five_steps_when_it_runs(tmp_path: Path) -> None:
     code, out, err = await demo(tmp_path)
     assert code == 0, out + err
@@ -39,7 +43,7 @@ async def test_demo_shows_its_five_steps_when_it_runs(tmp_path: Path) -> None:
         assert f"\n{number} {words}" in out
     assert "says " in out
     assert "answering" in out
-    assert not os.listdir(tmp_path)
+    assert is_empty(tmp_path)
 
 
 async def test_demo_keeps_its_promises_when_it_reports_as_json(tmp_path: Path) -> None:

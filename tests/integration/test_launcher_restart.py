@@ -7,8 +7,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from direct_contact.client import Client
+from foundation.errors import InvalidInput
 from launcher.demo.networks import RECURRENT
 from launcher.supervisor import Line, Role, StackOptions, running
 
@@ -42,3 +44,19 @@ async def test_networks_keys_and_weights_are_there_again_when_the_stack_restarts
             assert await client.get_weights("melody", 2) == weights
             async with client.session("melody", version=2) as session:
                 np.testing.assert_array_equal(await session.infer(x), before)
+
+
+async def test_start_names_the_key_when_the_records_do_not_know_it(tmp_path: Path) -> None:
+    options = StackOptions(
+        data_dir=tmp_path / "one", port=0, stream_port=0, workers=1, environment=ENVIRONMENT
+    )
+    async with running(options, ignore) as stack:
+        key = stack.api_key
+        records = f"sqlite+aiosqlite:///{stack.data.records}"
+    other = replace(options, data_dir=tmp_path / "two", database_url=records)
+    with pytest.raises(InvalidInput, match=r"records at sqlite.* do not know .*DC_REST_ADMIN_KEY"):
+        async with running(other, ignore):
+            pass
+    given = replace(other, environment={**ENVIRONMENT, "DC_REST_ADMIN_KEY": key})
+    async with running(given, ignore) as stack:
+        assert stack.api_key == key

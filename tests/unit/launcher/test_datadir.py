@@ -44,6 +44,14 @@ def test_api_key_is_private_and_stays_when_the_directory_is_opened_again(tmp_pat
         assert data.api_key() == (key, False)
 
 
+def test_api_key_is_not_made_anew_when_the_records_know_another(tmp_path: Path) -> None:
+    with DataDir(tmp_path) as data:
+        data.records.touch()
+        with pytest.raises(DataDirUnusable, match=r"records but no api_key.*DC_REST_ADMIN_KEY"):
+            data.api_key()
+        assert not (tmp_path / "api_key").exists()
+
+
 def test_datadir_forgets_ready_files_when_a_killed_launcher_left_them(tmp_path: Path) -> None:
     (tmp_path / "ready.json").write_text("{}")
     (tmp_path / "run").mkdir()
