@@ -42,6 +42,8 @@ def encode(session: HeldSession) -> tuple[int, bytes]:
         learned=session.trainer.dump_training() if session.trainer is not None else b"",
         paused=session.paused,
         command_results=session.results.values(),
+        lost_from=machine.lost[0],
+        lost_to=machine.lost[1],
     )
     if outputs:
         checkpoint.outputs.MergeFromString(outputs)
@@ -86,6 +88,7 @@ def restore(session: HeldSession, checkpoint: Checkpoint) -> None:
     session.machine.restore(
         seq=checkpoint.seq,
         acked=(checkpoint.due_seq, checkpoint.due_part),
+        lost=(checkpoint.lost_from, checkpoint.lost_to),
         outputs=(
             (
                 output.seq,

@@ -198,6 +198,8 @@ class Engine:
         seq = item.seq
         if item.skip:
             return CallerError(f"input {seq} was dropped before", code="dropped")
+        if not session.machine.may_drop(seq):
+            return None
         if seq in session.cancelled:
             session.cancelled.discard(seq)
             return CallerError(f"input {seq} was cancelled", code="cancelled")

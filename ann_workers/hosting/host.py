@@ -19,7 +19,7 @@ from ann_workers.hosting.lease import Lease
 from ann_workers.hosting.networks import Networks
 from ann_workers.hosting.outbox import Outbox
 from ann_workers.hosting.session import Arrived, HeldSession, PendingCommand
-from ann_workers.hosting.taking import Taking
+from ann_workers.hosting.taking import Taking, due_after
 from ann_workers.session import Accepted
 from broker.links import Links
 from foundation.clock import Monotonic, monotonic
@@ -131,16 +131,18 @@ class Host:
             elif item.HasField("detach"):
                 self.detach(session)
             elif item.HasField("send_after"):
-                at = item.send_after
-                session.machine.send_again(
-                    (at.seq + 1, 0) if at.last or not at.seq else (at.seq, at.part + 1)
-                )
+                # What the gateway misses may have been a wish for inputs.
+                self._ask_again(session)
+                session.machine.send_again(due_after(item.send_after))
                 self.outbox.mark(session, progress=True)
 
     def gap(self, peer: str) -> None:
         """Items of a gateway were lost: ask for the inputs again."""
         for session in tuple(self._by_gateway.get(peer, ())):
+            # Inputs may be missing here, and a wish for outputs may be.
             self._ask_again(session)
+            session.machine.send_again()
+            self.outbox.mark(session, progress=True)
 
     def gone(self, peer: str, reason: str) -> None:
         """A gateway died: its clients will come back through another one."""
@@ -176,7 +178,7 @@ class Host:
                     break
         if frame.HasField("ack"):
             ack = frame.ack
-            machine.acknowledge((ack.seq + 1, 0) if ack.last else (ack.seq, ack.part + 1))
+            machine.acknowledge(due_after(ack))
             self._tell_credit(session)
         if taken:
             self.stats.inputs += len(frame.inputs)

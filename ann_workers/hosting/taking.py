@@ -32,7 +32,13 @@ from protos.dc.internal.v1.envelope_pb2 import (
     ToGateway,
     ToWorker,
 )
-from protos.dc.v1.stream_pb2 import OUTCOME_LOST, OUTCOME_NEW, OUTCOME_REPLAYED, OUTCOME_RESUMED
+from protos.dc.v1.stream_pb2 import (
+    OUTCOME_LOST,
+    OUTCOME_NEW,
+    OUTCOME_REPLAYED,
+    OUTCOME_RESUMED,
+    Ack,
+)
 from registry.live import Ownership, Seat, SessionRecord, SessionStore
 from registry.live.store import STEADY_S
 
@@ -122,11 +128,11 @@ class Taking:
     # ------------------------------------------------------------ a session that is held
 
     def _reattach(self, session: HeldSession, peer: str, item: ToWorker) -> None:
-        due = _due(item.attach.received)
+        due = due_after(item.attach.acknowledged)
         if due > (session.machine.next_seq, 0):
             error = ProtocolViolation(
                 f"hello.received_seq: input {session.machine.next_seq - 1} is the last one that "
-                f"came, an output of {item.attach.received.seq} cannot have been received"
+                f"came, an output of {item.attach.acknowledged.seq} cannot have been received"
             )
             self._host.refuse(peer, item, RELEASE_REFUSED, error)
             return
@@ -146,7 +152,8 @@ class Taking:
         host = self._host
         machine = session.machine
         place = machine.attach(
-            due=_due(item.attach.received),
+            due=due_after(item.attach.acknowledged),
+            shown=due_after(item.attach.shown),
             oldest_retained_seq=max(1, item.attach.oldest_retained_seq),
         )
         host.adopt(session, Seat(item.attachment, peer, item.attach.resume_digest))
@@ -172,6 +179,7 @@ class Taking:
                     wanted_seq=place.next_seq,
                     lost_from=place.lost_from,
                     lost_to=place.lost_to,
+                    attempt=item.attach.attempt,
                 ),
             ),
         )
@@ -195,7 +203,7 @@ class Taking:
         self._host.hold(session)
         begins = (
             ownership.checkpoint is None
-            and not item.attach.received.seq
+            and not item.attach.shown.seq
             and item.attach.oldest_retained_seq <= 1
         )
         if begins:
@@ -267,7 +275,8 @@ class Taking:
         return True
 
 
-def _due(received: Position) -> tuple[int, int]:
-    if received.seq == 0:
+def due_after(position: Position | Ack) -> tuple[int, int]:
+    """The next output that is due after this one, as (seq, part)."""
+    if position.seq == 0:
         return 1, 0
-    return (received.seq + 1, 0) if received.last else (received.seq, received.part + 1)
+    return (position.seq + 1, 0) if position.last else (position.seq, position.part + 1)

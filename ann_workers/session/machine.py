@@ -66,6 +66,8 @@ class WorkerMachine(Generic[OutputT]):
         # The next output due: at the client's acknowledgement, and on this attachment.
         self._acked = (1, 0)
         self._unsent = 0
+        self._shown = (1, 0)
+        self._lost = (0, 0)
 
     # ------------------------------------------------------------ a session begins here
 
@@ -75,26 +77,40 @@ class WorkerMachine(Generic[OutputT]):
         seq: int,
         acked: tuple[int, int],
         outputs: Iterable[tuple[int, int, bool, OutputT]],
+        lost: tuple[int, int] = (0, 0),
     ) -> None:
-        """Start from a checkpoint after input `seq`, with the outputs not yet acknowledged."""
+        """Start from a checkpoint after input `seq`, with the outputs not yet acknowledged.
+
+        `lost` is the range that the client may not have been told of yet; zeros: there is none.
+        """
         self.next_seq = seq + 1
         self.computed_seq = seq
         self.checkpoint_seq = seq
         self._acked = acked
         self._kept = deque(_Kept(*output) for output in outputs)
         self._unsent = 0
+        self._lost = lost
 
-    def attach(self, *, due: tuple[int, int], oldest_retained_seq: int) -> Attachment:
+    def attach(
+        self,
+        *,
+        due: tuple[int, int],
+        oldest_retained_seq: int,
+        shown: tuple[int, int] | None = None,
+    ) -> Attachment:
         """A client attaches; everything before `due` arrived there.
 
         Args:
-            due: the next output that the client awaits, as (seq, part).
+            due: the next output that the client has not acknowledged, as (seq, part).
             oldest_retained_seq: the first input that can be sent: the oldest that is retained, or
                 else the next new one.
+            shown: the next output that was not sent towards the client; None: `due`. What lies
+                between the two may have arrived, or may be lost with the client's socket.
 
         Returns:
             Where to go on. A lost range tells inputs that are needed here and that nobody can
-            send any more: their effect on the state is gone.
+            send any more: their effect on the state is gone. It is told at each attach until the
+            client acknowledges an output that followed it.
         """
         wanted = self.next_seq
         if not self.stateful and due[0] > wanted:
@@ -112,7 +128,11 @@ class WorkerMachine(Generic[OutputT]):
         self._acked = max(self._acked, due, (lost_to + 1, 0) if lost_to else due)
         self._drop_kept_before(self._acked)
         self._unsent = 0
-        return Attachment(self.next_seq, lost_from, lost_to)
+        self._shown = due if shown is None else max(shown, due)
+        if lost_to:
+            earlier_from, earlier_to = self._lost
+            self._lost = (min(earlier_from or lost_from, lost_from), max(earlier_to, lost_to))
+        return Attachment(self.next_seq, *self._lost)
 
     # ------------------------------------------------------------ inputs
 
@@ -153,13 +173,26 @@ class WorkerMachine(Generic[OutputT]):
         What was not even taken cannot have been answered: such a `due` counts up to there.
         """
         due = min(due, (self.next_seq, 0))
+        if due > self._shown:
+            # It followed the answer to the attach, so that answer arrived.
+            self._lost = (0, 0)
         if due > self._acked:
             self._acked = due
             self._drop_kept_before(due)
 
-    def send_again(self, due: tuple[int, int]) -> None:
-        """Outputs were lost on the way: those from `due` on leave once more."""
-        self.acknowledge(due)
+    def may_drop(self, seq: int) -> bool:
+        """False: the client may have seen this input's answer, so it must be computed again,
+        whatever its deadline: dropping it would show a different history.
+        """
+        return (seq, 0) >= self._shown
+
+    def send_again(self, due: tuple[int, int] | None = None) -> None:
+        """Outputs were lost on the way: those from `due` on leave once more.
+
+        `due` is what the client has not acknowledged; None: nothing new is known of that.
+        """
+        if due is not None:
+            self.acknowledge(due)
         self._unsent = 0
 
     def _drop_kept_before(self, due: tuple[int, int]) -> None:
@@ -200,6 +233,11 @@ class WorkerMachine(Generic[OutputT]):
     def window_seq(self) -> int:
         """The client may send inputs up to here."""
         return min(self.durable_seq, self.acked_seq) + self.window_inputs
+
+    @property
+    def lost(self) -> tuple[int, int]:
+        """The lost range that the client may not know of yet; a checkpoint must hold it."""
+        return self._lost
 
     @property
     def dirty_inputs(self) -> int:

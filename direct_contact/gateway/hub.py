@@ -209,7 +209,7 @@ class Hub:
     def gap(self, peer: str) -> None:
         """Items of a worker were lost: ask again for what its sessions still owe."""
         for stream in tuple(self._by_worker.get(peer, ())):
-            stream.resynchronise()
+            stream.gap()
 
     def gone(self, peer: str, reason: str) -> None:
         """A worker died or froze: its sessions move."""

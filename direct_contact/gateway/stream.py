@@ -4,13 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final
 
 from google.protobuf.message import DecodeError
 
 from direct_contact.gateway import replay
 from direct_contact.gateway.sockets import Socket
-from direct_contact.session import CloseCode, Cursor, Delivery, ServerMachine, ServerState, before
+from direct_contact.session import (
+    CloseCode,
+    Cursor,
+    Delivery,
+    ServerMachine,
+    ServerState,
+    after,
+    before,
+)
 from foundation.errors import DirectContactError, LimitExceeded, ProtocolViolation
 from protos.dc.internal.v1.envelope_pb2 import (
     RELEASE_ENDED,
@@ -31,6 +40,7 @@ from protos.dc.v1.stream_pb2 import (
     NOTICE_KIND_MIGRATED,
     NOTICE_KIND_WAITING,
     OUTCOME_LOST,
+    Ack,
     ClientFrame,
     Error,
     Notice,
@@ -56,6 +66,7 @@ class Stream:
 
     __slots__ = (
         "_attach_answer",
+        "_attempt",
         "_commands",
         "_confirmed",
         "_ending",
@@ -83,6 +94,7 @@ class Stream:
         self._socket: Socket | None = None
         self._hello_timer: asyncio.TimerHandle | None = None
         self._attach_answer: asyncio.Future[str] | None = None
+        self._attempt = 0
         self._commands: dict[str, bytes] = {}
         self._confirmed = False
         self._ending = False
@@ -128,9 +140,15 @@ class Stream:
         if frame.HasField("ping"):
             self._send(ServerFrame(pong=Pong(nonce=frame.ping.nonce)))
         forward = machine.state is ServerState.OPEN
+        if frame.HasField("ack"):
+            ack = frame.ack
+            machine.acknowledge(after(ack.seq, ack.part, ack.last))
         if frame.inputs:
             forward = self._accept_inputs(frame, data)
             self._hub.stats.inputs += len(frame.inputs)
+            if not forward and frame.HasField("ack") and machine.state is ServerState.OPEN:
+                # The worker has these inputs already; the acknowledgement with them is news.
+                self._acknowledge()
         elif not (
             frame.HasField("ack")
             or frame.HasField("cancel")
@@ -143,7 +161,8 @@ class Stream:
         if frame.HasField("bye"):
             self._ending = True
         if forward:
-            self._forward(data)
+            # It may have been under way when an answer told of a drop.
+            self._forward(replay.without_dropped(data, machine.dropped))
 
     def _accept_inputs(self, frame: ClientFrame, data: bytes) -> bool:
         inputs = frame.inputs
@@ -300,10 +319,12 @@ class Stream:
         self.worker = worker
         self._hub.join(self)
         self._attach_answer = asyncio.get_running_loop().create_future()
-        seq, part, last = before(machine.due)
+        self._attempt += 1
         attach = Attach(
             record=self.admitted.record.to_json(),
-            received=Position(seq=seq, part=part, last=last),
+            acknowledged=_position(machine.acknowledged),
+            shown=_position(machine.due),
+            attempt=self._attempt,
             oldest_retained_seq=machine.oldest_retained_seq,
             take=take,
             above_epoch=max(machine.epoch, self.admitted.epoch),
@@ -326,9 +347,14 @@ class Stream:
 
     def _attached(self, item: ToGateway) -> None:
         machine = self.machine
-        if machine.state is ServerState.OPEN or self._attach_answer is None:
-            return
         answer = item.attached
+        if (
+            machine.state is ServerState.OPEN
+            or self._attach_answer is None
+            or answer.attempt != self._attempt
+        ):
+            # An earlier Attach's answer may still come, from a worker that froze and woke up.
+            return
         greeting = machine.state is ServerState.ATTACHING
         frames = machine.attached(
             epoch=item.epoch,
@@ -342,10 +368,7 @@ class Stream:
             self._welcome(item)
         else:
             self._tell_moved(item)
-        for frame in frames:
-            self._forward(replay.without_dropped(frame, machine.dropped))
-        for frame in self._commands.values():
-            self._forward(frame)
+        self._send_again(frames)
         if not self._attach_answer.done():
             self._attach_answer.set_result("attached")
 
@@ -415,8 +438,7 @@ class Stream:
         elif machine.state is not ServerState.OPEN:
             self._hub.stats.stale_envelopes += 1
         elif item.send_from:
-            for frame in machine.kept_from(item.send_from):
-                self._forward(replay.without_dropped(frame, machine.dropped))
+            self._send_again(machine.kept_from(item.send_from))
         else:
             self._deliver(item)
 
@@ -447,13 +469,31 @@ class Stream:
             case Delivery.GAP:
                 self.resynchronise()
 
+    def gap(self) -> None:
+        """Items of the worker were lost, perhaps the answer to an earlier wish too."""
+        self.machine.syncing = False
+        self.resynchronise()
+
     def resynchronise(self) -> None:
         """Outputs were lost on the way: ask for them again, once until they come."""
         machine = self.machine
         if machine.state is ServerState.OPEN and not machine.syncing:
             machine.syncing = True
-            seq, part, last = before(machine.due)
-            self._to_worker(ToWorker(send_after=Position(seq=seq, part=part, last=last)))
+            self._to_worker(ToWorker(send_after=_position(machine.acknowledged)))
+
+    def _send_again(self, frames: Iterator[bytes]) -> None:
+        for frame in frames:
+            self._forward(replay.without_dropped(frame, self.machine.dropped))
+        for frame in self._commands.values():
+            self._forward(frame)
+        # Whatever was lost, or came while there was no worker, may have held an acknowledgement.
+        self._acknowledge()
+
+    def _acknowledge(self) -> None:
+        seq, part, last = before(self.machine.acknowledged)
+        if seq:
+            ack = ClientFrame(ack=Ack(seq=seq, part=part, last=last))
+            self._forward(ack.SerializeToString())
 
     def _released(self, released: Released) -> None:
         match released.release:
@@ -513,6 +553,11 @@ def _error(error: DirectContactError) -> Error:
         retryable=error.retryable,
         retry_after_ms=int((error.retry_after_s or 0) * 1000),
     )
+
+
+def _position(cursor: Cursor) -> Position:
+    seq, part, last = before(cursor)
+    return Position(seq=seq, part=part, last=last)
 
 
 def _progress(item: ToGateway) -> Progress:

@@ -110,11 +110,11 @@ class ServerMachine:
         self.syncing = False
         if lost_to:
             self.due = max(self.due, after(lost_to, 0, True))
-            self.acknowledged = max(self.acknowledged, after(lost_to, 0, True))
         if greeting:
             # The client sends everything past `durable_seq` again, so that a takeover needs
-            # nothing from it; what the worker has already is kept here and not passed on.
-            self.next_seq = durable_seq + 1
+            # nothing from it; what the worker has already is kept here and not passed on. Where a
+            # checkpoint was lost, the durable input may fall behind what the client still has.
+            self.next_seq = max(durable_seq + 1, self._oldest_at_client)
         else:
             self.next_seq = max(self.next_seq, lost_to + 1)
         self._wanted_seq = wanted_seq
@@ -210,6 +210,9 @@ class ServerMachine:
             while kept and kept[0].last_seq <= durable_seq:
                 self.retained_bytes -= kept.popleft().frame_bytes
             if self.dropped:
-                self.dropped = {seq for seq in self.dropped if seq > durable_seq}
+                # A frame kept for its last inputs may be sent again from its first one on, and
+                # what the client was welcomed to send again may still come.
+                oldest = kept[0].first_seq if kept else self.next_seq
+                self.dropped = {seq for seq in self.dropped if seq >= oldest}
         self.window_seq = max(self.window_seq, window_seq)
         self.window_bytes = max(self.window_bytes, window_bytes)

@@ -137,7 +137,9 @@ class ToWorker(google.protobuf.message.Message):
     def detach(self) -> Global___Detach: ...
     @property
     def send_after(self) -> Global___Position:
-        """Send the outputs after this position again."""
+        """Outputs were lost on the way: send those again that follow this position, the last output that
+        the client acknowledged.
+        """
 
     def __init__(
         self,
@@ -162,11 +164,13 @@ class Attach(google.protobuf.message.Message):
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
     RECORD_FIELD_NUMBER: builtins.int
-    RECEIVED_FIELD_NUMBER: builtins.int
+    ACKNOWLEDGED_FIELD_NUMBER: builtins.int
+    SHOWN_FIELD_NUMBER: builtins.int
     OLDEST_RETAINED_SEQ_FIELD_NUMBER: builtins.int
     TAKE_FIELD_NUMBER: builtins.int
     ABOVE_EPOCH_FIELD_NUMBER: builtins.int
     RESUME_DIGEST_FIELD_NUMBER: builtins.int
+    ATTEMPT_FIELD_NUMBER: builtins.int
     record: builtins.bytes
     """The session's record as JSON, for a worker that does not hold the session."""
     oldest_retained_seq: builtins.int
@@ -176,22 +180,32 @@ class Attach(google.protobuf.message.Message):
     above_epoch: builtins.int
     resume_digest: builtins.str
     """The digest of this attachment's resume token, to be put back where Redis loses it."""
+    attempt: builtins.int
+    """Counts the gateway's tries: an answer to an earlier one is not an answer to this one."""
     @property
-    def received(self) -> Global___Position:
-        """The last output that arrived at the client."""
+    def acknowledged(self) -> Global___Position:
+        """The last output that the client acknowledged."""
+
+    @property
+    def shown(self) -> Global___Position:
+        """The last output that was sent towards the client. What lies between the two may have arrived,
+        or may be lost with the client's socket.
+        """
 
     def __init__(
         self,
         *,
         record: builtins.bytes = ...,
-        received: Global___Position | None = ...,
+        acknowledged: Global___Position | None = ...,
+        shown: Global___Position | None = ...,
         oldest_retained_seq: builtins.int = ...,
         take: builtins.bool = ...,
         above_epoch: builtins.int = ...,
         resume_digest: builtins.str = ...,
+        attempt: builtins.int = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["received", b"received"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["above_epoch", b"above_epoch", "oldest_retained_seq", b"oldest_retained_seq", "received", b"received", "record", b"record", "resume_digest", b"resume_digest", "take", b"take"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["acknowledged", b"acknowledged", "shown", b"shown"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["above_epoch", b"above_epoch", "acknowledged", b"acknowledged", "attempt", b"attempt", "oldest_retained_seq", b"oldest_retained_seq", "record", b"record", "resume_digest", b"resume_digest", "shown", b"shown", "take", b"take"]) -> None: ...
 
 Global___Attach: typing_extensions.TypeAlias = Attach
 
@@ -289,11 +303,14 @@ class Attached(google.protobuf.message.Message):
     WANTED_SEQ_FIELD_NUMBER: builtins.int
     LOST_FROM_FIELD_NUMBER: builtins.int
     LOST_TO_FIELD_NUMBER: builtins.int
+    ATTEMPT_FIELD_NUMBER: builtins.int
     outcome: protos.dc.v1.stream_pb2.Outcome.ValueType
     wanted_seq: builtins.int
     """The first input that the worker does not have."""
     lost_from: builtins.int
     lost_to: builtins.int
+    attempt: builtins.int
+    """Of the Attach that this answers."""
     def __init__(
         self,
         *,
@@ -301,8 +318,9 @@ class Attached(google.protobuf.message.Message):
         wanted_seq: builtins.int = ...,
         lost_from: builtins.int = ...,
         lost_to: builtins.int = ...,
+        attempt: builtins.int = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["lost_from", b"lost_from", "lost_to", b"lost_to", "outcome", b"outcome", "wanted_seq", b"wanted_seq"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["attempt", b"attempt", "lost_from", b"lost_from", "lost_to", b"lost_to", "outcome", b"outcome", "wanted_seq", b"wanted_seq"]) -> None: ...
 
 Global___Attached: typing_extensions.TypeAlias = Attached
 
@@ -350,6 +368,8 @@ class Checkpoint(google.protobuf.message.Message):
     LEARNED_FIELD_NUMBER: builtins.int
     PAUSED_FIELD_NUMBER: builtins.int
     COMMAND_RESULTS_FIELD_NUMBER: builtins.int
+    LOST_FROM_FIELD_NUMBER: builtins.int
+    LOST_TO_FIELD_NUMBER: builtins.int
     format: builtins.int
     """Of this message's meaning; a reader refuses the ones that it does not know."""
     epoch: builtins.int
@@ -363,6 +383,9 @@ class Checkpoint(google.protobuf.message.Message):
     learned: builtins.bytes
     """The session's private weights and optimizer state; empty: the version's own."""
     paused: builtins.bool
+    lost_from: builtins.int
+    """The range of inputs that the client may not have been told to be lost."""
+    lost_to: builtins.int
     @property
     def outputs(self) -> protos.dc.v1.stream_pb2.ServerFrame:
         """Outputs from there on."""
@@ -385,9 +408,11 @@ class Checkpoint(google.protobuf.message.Message):
         learned: builtins.bytes = ...,
         paused: builtins.bool = ...,
         command_results: collections.abc.Iterable[protos.dc.v1.stream_pb2.CommandResult] | None = ...,
+        lost_from: builtins.int = ...,
+        lost_to: builtins.int = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["outputs", b"outputs"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["command_results", b"command_results", "due_part", b"due_part", "due_seq", b"due_seq", "epoch", b"epoch", "format", b"format", "learned", b"learned", "outputs", b"outputs", "paused", b"paused", "seq", b"seq", "state", b"state", "training", b"training"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["command_results", b"command_results", "due_part", b"due_part", "due_seq", b"due_seq", "epoch", b"epoch", "format", b"format", "learned", b"learned", "lost_from", b"lost_from", "lost_to", b"lost_to", "outputs", b"outputs", "paused", b"paused", "seq", b"seq", "state", b"state", "training", b"training"]) -> None: ...
 
 Global___Checkpoint: typing_extensions.TypeAlias = Checkpoint
 
