@@ -1,0 +1,1 @@
+"""Shared records: networks, sessions, keys and checkpoints over SQL, Redis and blobs."""

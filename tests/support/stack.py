@@ -233,14 +233,26 @@ def inputs(rows: np.ndarray, first: int = 1) -> Iterator[Input]:
 
 @asynccontextmanager
 async def running_stack(
-    broker: NatsBroker, redis: Redis, nats: NatsServer, redis_server: RedisServer, tmp: Any,
-    *, workers: int = 1, gateways: int = 1, gateway: dict[str, Any] | None = None,
+    broker: NatsBroker,
+    redis: Redis,
+    nats: NatsServer,
+    redis_server: RedisServer,
+    tmp: Any,
+    *,
+    workers: int = 1,
+    gateways: int = 1,
+    gateway: dict[str, Any] | None = None,
     worker: dict[str, Any] | None = None,
 ) -> AsyncIterator[Stack]:
     """A stack with the two networks above; everything is stopped at the end."""
     stack = Stack(
-        broker, SessionStore(redis), NetworkStore(broker.blobs(BUCKET), redis), nats, redis_server,
-        gateway or {}, worker or {},
+        broker,
+        SessionStore(redis),
+        NetworkStore(broker.blobs(BUCKET), redis),
+        nats,
+        redis_server,
+        gateway or {},
+        worker or {},
     )
     await stack.add_network(LINEAR)
     await stack.add_network(RECURRENT)

@@ -1,0 +1,1 @@
+"""What services tell each other; clients never see it."""

@@ -1,0 +1,1 @@
+"""The stream, version 1."""

@@ -47,7 +47,10 @@ def check(outputs: list, rows: np.ndarray) -> None:
 
 
 async def test_session_goes_on_elsewhere_when_its_worker_drains(
-    broker: NatsBroker, redis: Redis, nats_server: NatsServer, redis_server: RedisServer,
+    broker: NatsBroker,
+    redis: Redis,
+    nats_server: NatsServer,
+    redis_server: RedisServer,
     tmp_path: Path,
 ) -> None:
     rows = np.random.default_rng(3).normal(size=(300, 4)).astype(np.float32)
@@ -72,12 +75,20 @@ async def test_session_goes_on_elsewhere_when_its_worker_drains(
 
 
 async def test_session_is_taken_over_when_its_worker_dies(
-    broker: NatsBroker, redis: Redis, nats_server: NatsServer, redis_server: RedisServer,
+    broker: NatsBroker,
+    redis: Redis,
+    nats_server: NatsServer,
+    redis_server: RedisServer,
     tmp_path: Path,
 ) -> None:
     rows = np.random.default_rng(4).normal(size=(300, 4)).astype(np.float32)
     async with running_stack(
-        broker, redis, nats_server, redis_server, tmp_path, workers=2,
+        broker,
+        redis,
+        nats_server,
+        redis_server,
+        tmp_path,
+        workers=2,
         worker={"worker_checkpoint_inputs": 16},
     ) as stack:
         record = await stack.add_session("recurrent")

@@ -82,14 +82,18 @@ async def test_input_passes_when_it_holds_nan_and_infinity(link: RawLink) -> Non
 
 async def closing(link: RawLink) -> tuple[str, int, str]:
     """The last error's code, and the close code and reason."""
-    code = ""
-    try:
+    codes = [""]
+
+    async def read() -> None:
         while True:
-            frame = await link.receive()
-            code = frame.error.code or code
-    except ConnectionClosed as closed:
-        assert closed.rcvd is not None
-        return code, closed.rcvd.code, closed.rcvd.reason
+            code = (await link.receive()).error.code
+            if code:
+                codes.append(code)
+
+    with pytest.raises(ConnectionClosed) as closed:
+        await read()
+    assert closed.value.rcvd is not None
+    return codes[-1], closed.value.rcvd.code, closed.value.rcvd.reason
 
 
 @pytest.mark.parametrize(
@@ -185,9 +189,7 @@ async def test_command_is_answered_with_an_error_when_it_is_unknown(link: RawLin
     assert "pause" in result.error.message
     await link.send(command=Command(command_id="b", kind=COMMAND_KIND_SNAPSHOT))
     assert (await link.receive()).command_result.error.code == "not_trained"
-    await link.send(
-        command=Command(command_id="c", kind=COMMAND_KIND_SNAPSHOT, arguments="[1]")
-    )
+    await link.send(command=Command(command_id="c", kind=COMMAND_KIND_SNAPSHOT, arguments="[1]"))
     assert (await link.receive()).command_result.error.code == "invalid_input"
 
 
@@ -295,11 +297,18 @@ async def test_resume_token_before_the_last_is_refused_when_the_last_was_confirm
 
 
 async def test_stream_closes_when_no_hello_comes(
-    broker: NatsBroker, redis: Redis, nats_server: NatsServer, redis_server: RedisServer,
+    broker: NatsBroker,
+    redis: Redis,
+    nats_server: NatsServer,
+    redis_server: RedisServer,
     tmp_path: Path,
 ) -> None:
     async with running_stack(
-        broker, redis, nats_server, redis_server, tmp_path,
+        broker,
+        redis,
+        nats_server,
+        redis_server,
+        tmp_path,
         gateway={"gateway_hello_timeout_s": 0.05},
     ) as stack:
         record = await stack.add_session("linear")
@@ -308,11 +317,18 @@ async def test_stream_closes_when_no_hello_comes(
 
 
 async def test_stream_closes_with_4003_when_the_client_is_silent(
-    broker: NatsBroker, redis: Redis, nats_server: NatsServer, redis_server: RedisServer,
+    broker: NatsBroker,
+    redis: Redis,
+    nats_server: NatsServer,
+    redis_server: RedisServer,
     tmp_path: Path,
 ) -> None:
     async with running_stack(
-        broker, redis, nats_server, redis_server, tmp_path,
+        broker,
+        redis,
+        nats_server,
+        redis_server,
+        tmp_path,
         gateway={"gateway_ping_interval_s": 0.05},
     ) as stack:
         record = await stack.add_session("linear")
@@ -322,11 +338,18 @@ async def test_stream_closes_with_4003_when_the_client_is_silent(
 
 
 async def test_upgrade_is_refused_with_retry_after_when_the_gateway_is_full(
-    broker: NatsBroker, redis: Redis, nats_server: NatsServer, redis_server: RedisServer,
+    broker: NatsBroker,
+    redis: Redis,
+    nats_server: NatsServer,
+    redis_server: RedisServer,
     tmp_path: Path,
 ) -> None:
     async with running_stack(
-        broker, redis, nats_server, redis_server, tmp_path,
+        broker,
+        redis,
+        nats_server,
+        redis_server,
+        tmp_path,
         gateway={"gateway_max_connections": 1},
     ) as stack:
         record = await stack.add_session("linear")
@@ -343,11 +366,19 @@ async def test_upgrade_is_refused_with_retry_after_when_the_gateway_is_full(
 
 
 async def test_new_session_is_refused_when_no_worker_is_there(
-    broker: NatsBroker, redis: Redis, nats_server: NatsServer, redis_server: RedisServer,
+    broker: NatsBroker,
+    redis: Redis,
+    nats_server: NatsServer,
+    redis_server: RedisServer,
     tmp_path: Path,
 ) -> None:
     async with running_stack(
-        broker, redis, nats_server, redis_server, tmp_path, workers=0,
+        broker,
+        redis,
+        nats_server,
+        redis_server,
+        tmp_path,
+        workers=0,
         gateway={"gateway_placement_timeout_s": 0.1},
     ) as stack:
         record = await stack.add_session("linear")
@@ -359,7 +390,10 @@ async def test_new_session_is_refused_when_no_worker_is_there(
 
 
 async def test_stream_closes_with_4002_when_the_reader_is_slow(
-    broker: NatsBroker, redis: Redis, nats_server: NatsServer, redis_server: RedisServer,
+    broker: NatsBroker,
+    redis: Redis,
+    nats_server: NatsServer,
+    redis_server: RedisServer,
     tmp_path: Path,
 ) -> None:
     wide = {
@@ -369,7 +403,11 @@ async def test_stream_closes_with_4002_when_the_reader_is_slow(
         "seed": 1,
     }
     async with running_stack(
-        broker, redis, nats_server, redis_server, tmp_path,
+        broker,
+        redis,
+        nats_server,
+        redis_server,
+        tmp_path,
         gateway={"gateway_max_buffered_bytes": 1 << 20},
     ) as stack:
         await stack.add_network(wide)

@@ -1,0 +1,1 @@
+"""Envelopes, offers, commands and checkpoints, version 1."""
