@@ -82,7 +82,7 @@ class Services:
             liveness,
             max_parameters=settings.rest_max_parameters,
         )
-        tickets = Tickets(settings.rest_stream_url, settings.rest_ticket_ttl_s)
+        tickets = Tickets(tuple(settings.rest_stream_url.split(",")), settings.rest_ticket_ttl_s)
         session_service = SessionService(sessions, versions, pools, store, workers, tickets)
         return cls(
             connections=connections,

@@ -17,8 +17,9 @@ class RestSettings(SettingsGroup):
     rest_tls_key: str = Field("", description="Private key of the certificate (PEM file)")
     rest_stream_url: str = Field(
         "ws://127.0.0.1:8765/v1/stream",
-        pattern=r"^wss?://\S+$",
-        description="Where clients open the stream: what a new session tells them",
+        pattern=r"^wss?://[^\s,]+(,wss?://[^\s,]+)*$",
+        description="Where clients open the stream: what a new session tells them; several, "
+        "comma-separated, are gateways that each serve any session",
     )
     rest_admin_key: str = Field(
         "", description="Text of the first admin key; empty: one is made at first start and printed"

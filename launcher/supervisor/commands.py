@@ -40,7 +40,8 @@ class Commands:
         self.database_url = options.database_url or f"sqlite+aiosqlite:///{data.records}"
         reachable = _reachable(options.host)
         self.rest_url = f"http://{reachable}:{ports.rest}"
-        self.stream_url = f"ws://{reachable}:{ports.stream[0]}/v1/stream"
+        self.stream_urls = [f"ws://{reachable}:{port}/v1/stream" for port in ports.stream]
+        self.stream_url = self.stream_urls[0]
 
     @property
     def database_location(self) -> str:
@@ -87,7 +88,7 @@ class Commands:
                 "DC_REST_HOST": self._options.host,
                 "DC_REST_PORT": str(self._ports.rest),
                 "DC_REST_STREAM_URL": self._options.environment.get(
-                    "DC_REST_STREAM_URL", self.stream_url
+                    "DC_REST_STREAM_URL", ",".join(self.stream_urls)
                 ),
                 "DC_REST_ADMIN_KEY": self._api_key,
             },

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -32,10 +33,19 @@ CLOSED = "closed"
 
 @dataclass(frozen=True, slots=True)
 class Tickets:
-    """What a new ticket says: where the stream is, and for how long it is good."""
+    """What a new ticket says: where the stream is, and for how long it is good.
 
-    stream_url: str
+    Args:
+        stream_urls: one for each gateway, or one of a balancer before them all.
+        ttl_s: how long a ticket is good.
+    """
+
+    stream_urls: tuple[str, ...]
     ttl_s: float
+
+    def choose_url(self) -> str:
+        """Any of the gateways: all of them can serve every session."""
+        return secrets.choice(self.stream_urls)
 
 
 class SessionService:
@@ -158,7 +168,7 @@ class SessionService:
         expires_ms = unix_ms() + int(self._tickets.ttl_s * 1000)
         ticket = await self._store.issue_ticket(session, ttl_s=self._tickets.ttl_s)
         return Stream(
-            url=self._tickets.stream_url,
+            url=self._tickets.choose_url(),
             subprotocol="dc.v1",
             ticket=ticket,
             expires_at=timestamp(expires_ms),
