@@ -12,6 +12,7 @@ from broker.nats import NatsBroker
 from broker.nats import connect as connect_broker
 from foundation.redis import connect as connect_redis
 from foundation.settings import BrokerSettings
+from tests.support.postgres import PostgresServer
 from tests.support.servers import NatsServer, RedisServer
 
 
@@ -28,6 +29,15 @@ def nats_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NatsServer
 def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
     """One Redis for the whole run. Tests that stop it take `own_redis_server`."""
     server = RedisServer(tmp_path_factory.mktemp("redis"))
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[PostgresServer]:
+    """One PostgreSQL for the whole run; a test that takes it is a system test."""
+    server = PostgresServer()
     server.start()
     yield server
     server.stop()

@@ -1,4 +1,4 @@
-"""A fresh record database for each test: SQLite always, PostgreSQL where one is given."""
+"""A fresh record database for each test, on SQLite and, as a system test, on PostgreSQL."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from sqlalchemy.ext.asyncio import create_async_engine
 from registry.records import Database, connect
 
 POSTGRES_URL = os.environ.get("DC_TEST_POSTGRES_URL", "")
+"""A superuser's; empty: the tests start a server of their own."""
 
 
 @pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.system)])
@@ -22,14 +23,13 @@ async def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncI
     if request.param == "sqlite":
         yield f"sqlite+aiosqlite:///{tmp_path}/records.db"
         return
-    if not POSTGRES_URL:
-        pytest.skip("DC_TEST_POSTGRES_URL is not set")
+    server_url = POSTGRES_URL or request.getfixturevalue("postgres_server").url
     name = f"dc_test_{secrets.token_hex(6)}"
-    server = create_async_engine(POSTGRES_URL, isolation_level="AUTOCOMMIT")
+    server = create_async_engine(server_url, isolation_level="AUTOCOMMIT")
     try:
         async with server.connect() as connection:
             await connection.execute(text(f"CREATE DATABASE {name}"))
-        yield make_url(POSTGRES_URL).set(database=name).render_as_string(hide_password=False)
+        yield make_url(server_url).set(database=name).render_as_string(hide_password=False)
         async with server.connect() as connection:
             await connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
     finally:
