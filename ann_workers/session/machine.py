@@ -67,6 +67,7 @@ class WorkerMachine(Generic[OutputT]):
         self._acked = (1, 0)
         self._unsent = 0
         self._shown = (1, 0)
+        self._released_seq = 0
         self._lost = (0, 0)
 
     # ------------------------------------------------------------ a session begins here
@@ -129,6 +130,7 @@ class WorkerMachine(Generic[OutputT]):
         self._drop_kept_before(self._acked)
         self._unsent = 0
         self._shown = due if shown is None else max(shown, due)
+        self._released_seq = max(self._released_seq, oldest_retained_seq - 1)
         if lost_to:
             earlier_from, earlier_to = self._lost
             self._lost = (min(earlier_from or lost_from, lost_from), max(earlier_to, lost_to))
@@ -231,8 +233,11 @@ class WorkerMachine(Generic[OutputT]):
 
     @property
     def window_seq(self) -> int:
-        """The client may send inputs up to here."""
-        return min(self.durable_seq, self.acked_seq) + self.window_inputs
+        """The client may send inputs up to here.
+
+        Where a checkpoint was lost, the durable input falls back; a credit that was given does not.
+        """
+        return min(max(self.durable_seq, self._released_seq), self.acked_seq) + self.window_inputs
 
     @property
     def lost(self) -> tuple[int, int]:
