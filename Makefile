@@ -37,12 +37,13 @@ test-system: $(VENV)/.dev-installed | $(HADOLINT) ## The tests that need Debian 
 	$(BIN)/python -m pytest -m system $(ARGS)
 
 .PHONY: check
-check: $(VENV)/.dev-installed ## Format, lint, types, import rules, generated code
+check: $(VENV)/.dev-installed ## Format, lint, types, import rules, generated code and documents
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	@$(MAKE) --no-print-directory check-proto
+	$(BIN)/python docs/generate.py --check
 
 .PHONY: check-proto
 check-proto: $(VENV)/.dev-installed ## The generated protobuf code is up to date
@@ -65,6 +66,10 @@ format: $(VENV)/.dev-installed ## Format, and mend what ruff can mend
 .PHONY: proto
 proto: $(VENV)/.dev-installed ## Generate the protobuf code again
 	$(PROTOC) --python_out=. --mypy_out=quiet:. $(PROTOS)
+
+.PHONY: docs
+docs: $(VENV)/.dev-installed ## Write the documents that follow from the code again
+	$(BIN)/python docs/generate.py
 
 .PHONY: constraints
 constraints: $(VENV)/.dev-installed ## Choose the newest versions again, into constraints.txt

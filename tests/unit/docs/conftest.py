@@ -1,0 +1,8 @@
+"""Makes the generators importable, which stand beside the documents that they write."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[3] / "docs"))
