@@ -10,6 +10,7 @@ from pathlib import Path
 
 from foundation.errors import InvalidInput
 from launcher.embedded.ports import LOOPBACK, free_port, in_use
+from launcher.supervisor.backoff import LONGEST_S
 from launcher.supervisor.failures import PortsInUse
 
 
@@ -55,6 +56,8 @@ class StackOptions:
     log_format: str = "text"
     log_level: str = "INFO"
     start_timeout_s: float = 60.0
+    restart_longest_s: float = LONGEST_S
+    """A process that keeps dying waits no longer than this before its next start."""
     modules: Mapping[Role, str] = field(default_factory=lambda: MODULES)
     environment: Mapping[str, str] = field(default_factory=lambda: dict(os.environ))
     """What the services inherit."""

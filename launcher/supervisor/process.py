@@ -52,6 +52,7 @@ class SupervisedProcess:
         launch: makes each start's command, so that a restart can have a new name.
         output: takes its lines, and what the launcher says of it.
         changed: called whenever the process starts, ends or tells its name.
+        backoff: decides when it is started again.
     """
 
     def __init__(
@@ -62,6 +63,7 @@ class SupervisedProcess:
         launch: Callable[[], Launch],
         output: Output,
         changed: Callable[[], None],
+        backoff: Backoff | None = None,
     ) -> None:
         self.role = role
         self.label = label
@@ -72,7 +74,7 @@ class SupervisedProcess:
         self._launch = launch
         self._output = output
         self._changed = changed
-        self._backoff = Backoff()
+        self._backoff = backoff or Backoff()
         self._failed_starts = 0
         self._was_ready = False
         self._exit = "has not started"

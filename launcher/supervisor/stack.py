@@ -13,6 +13,7 @@ from typing import Any
 from foundation.errors import DirectContactError, InvalidInput, NotFound, Unauthenticated
 from launcher.rest import Rest
 from launcher.supervisor.actuator import actuate, on_nats
+from launcher.supervisor.backoff import Backoff
 from launcher.supervisor.commands import POOL, Commands
 from launcher.supervisor.datadir import DataDir, write_privately
 from launcher.supervisor.fleet import Fleet
@@ -189,7 +190,12 @@ class Stack:
 
     def _process(self, role: Role, label: str, launch: Callable[[], Launch]) -> SupervisedProcess:
         return SupervisedProcess(
-            role, label, launch=launch, output=self._output, changed=self._write_ready_files
+            role,
+            label,
+            launch=launch,
+            output=self._output,
+            changed=self._write_ready_files,
+            backoff=Backoff(self.options.restart_longest_s),
         )
 
     # ------------------------------------------------------------------------------ running
