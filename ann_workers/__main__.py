@@ -16,6 +16,7 @@ def main() -> None:
         from ann_workers.service import Worker
     except ModuleNotFoundError as error:
         sys.exit(f"ann_workers: {error.name} is missing: pip install 'direct-contact[worker]'")
+    from ann_workers.backends.onnx.settings import OnnxSettings
     from ann_workers.settings import WorkerSettings
     from foundation.process import run
     from foundation.settings import BrokerSettings, RedisSettings, TelemetrySettings, load
@@ -23,7 +24,14 @@ def main() -> None:
     from foundation.telemetry.readiness import ReadinessSettings
 
     settings = load(
-        (WorkerSettings, BrokerSettings, RedisSettings, TelemetrySettings, ReadinessSettings),
+        (
+            WorkerSettings,
+            OnnxSettings,
+            BrokerSettings,
+            RedisSettings,
+            TelemetrySettings,
+            ReadinessSettings,
+        ),
         program="python -m ann_workers",
         purpose="An ANN worker: owns sessions, batches across them, computes, writes checkpoints.",
     )

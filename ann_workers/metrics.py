@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from prometheus_client import CollectorRegistry, Histogram
+from prometheus_client import CollectorRegistry
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from ann_workers.hosting.host import Host
+from foundation.telemetry.buckets import Buckets
 
 _SECONDS = (0.0001, 0.0003, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0)
 
@@ -17,38 +18,32 @@ class WorkerMetrics(Collector):
     """Reads a host's counters; observes batches."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
-        self.batch_size = Histogram(
+        self._batch_size = Buckets(
             "dc_worker_batch_inputs",
             "Inputs computed in one batch",
-            buckets=(1, 2, 4, 8, 16, 32, 64, 128, 256),
-            registry=registry,
+            (1, 2, 4, 8, 16, 32, 64, 128, 256),
         )
-        self.queue = Histogram(
+        self._queue = Buckets(
             "dc_worker_queue_seconds",
             "Longest wait in a batch, from arrival to the start of the computation",
-            buckets=_SECONDS,
-            registry=registry,
+            _SECONDS,
         )
-        self.compute = Histogram(
-            "dc_worker_compute_seconds",
-            "One batch's computation",
-            buckets=_SECONDS,
-            registry=registry,
-        )
+        self._compute = Buckets("dc_worker_compute_seconds", "One batch's computation", _SECONDS)
         self.host: Host | None = None
         registry.register(self)
 
     def observe(self, size: int, waited_s: float, computed_s: float) -> None:
         """A batch was computed."""
-        self.batch_size.observe(size)
-        self.queue.observe(waited_s)
-        self.compute.observe(computed_s)
+        self._batch_size.observe(size)
+        self._queue.observe(waited_s)
+        self._compute.observe(computed_s)
 
     def collect(self) -> Iterator[Metric]:
         """Read the counters."""
         host = self.host
         if host is None:
             return
+        yield from (part.family() for part in (self._batch_size, self._queue, self._compute))
         sessions = tuple(host.sessions.values())
         gauges = {
             "sessions": ("Sessions held", len(sessions)),

@@ -122,7 +122,9 @@ class Worker:
         host = Host(
             name=name,
             store=store,
-            networks=Networks(networks, capacity=own.worker_model_cache),
+            networks=Networks(
+                networks, capacity=own.worker_model_cache, settings=self._settings
+            ),
         )
         host.links = Links(
             broker,

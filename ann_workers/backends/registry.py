@@ -5,6 +5,7 @@ from __future__ import annotations
 from importlib.metadata import entry_points
 
 from ann_workers.backends.port import Backend
+from foundation.settings import Settings
 from foundation.errors import NotFound, Unavailable
 
 GROUP = "direct_contact.backends"
@@ -15,8 +16,11 @@ def known_backends() -> list[str]:
     return sorted(entry_points(group=GROUP).names)
 
 
-def find_backend(name: str) -> Backend:
+def find_backend(name: str, settings: Settings | None = None) -> Backend:
     """The backend of that name.
+
+    A class with a classmethod `configured` is made by calling that with `settings`, the worker's
+    own; any other, or without settings, by calling the class without arguments.
 
     Raises:
         NotFound: no installed distribution offers it; the message lists those that are.
@@ -31,7 +35,13 @@ def find_backend(name: str) -> Backend:
             field="backend",
         )
     try:
-        backend: Backend = found[0].load()()
+        made = found[0].load()
+        configured = getattr(made, "configured", None)
+        backend: Backend
+        if settings is not None and configured is not None:
+            backend = configured(settings)
+        else:
+            backend = made()
     except ImportError as error:
         raise Unavailable(
             f"the backend {name!r} ({found[0].value}) can't be imported here: {error}",

@@ -7,38 +7,20 @@ Nothing waits for a timer: whatever is ready when the computer is free is the ne
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Final
 
-from google.protobuf.message import DecodeError
-
-from ann_workers.backends.port import Answer, Model, Request
 from ann_workers.hosting.frames import DROPPED_CODES, failure_frame, output_frame
-from ann_workers.hosting.session import Arrived, HeldSession, KeptOutput, Lane
+from ann_workers.hosting.session import HeldSession, KeptOutput, Lane
+from ann_workers.hosting.work import Work, compute, prepare
 from foundation.clock import Monotonic, monotonic
-from foundation.errors import CallerError, DirectContactError, InternalError, InvalidInput
-from protos.dc.v1.stream_pb2 import Input
-from protos.dc.v1.tensor_pb2 import Payload
-
-logger = logging.getLogger(__name__)
+from foundation.errors import InternalError
 
 SMOOTHING: Final = 0.1
 """Weight of the newest batch in the estimate of a lane's cost per input."""
-
-
-@dataclass(slots=True)
-class _Entry:
-    session: HeldSession
-    seq: int
-    at: float
-    request: Request | None
-    train: bool = False
-    error: DirectContactError | None = None
-    answer: Answer | None = None
 
 
 @dataclass(slots=True)
@@ -138,8 +120,8 @@ class Engine:
 
     # ------------------------------------------------------------ gathering
 
-    def _gather(self, lane: Lane) -> list[_Entry]:
-        batch: list[_Entry] = []
+    def _gather(self, lane: Lane) -> list[Work]:
+        batch: list[Work] = []
         budget = min(self._max_batch, lane.model.signature.max_batch)
         ready = lane.ready
         stateful = lane.model.signature.stateful
@@ -159,7 +141,7 @@ class Engine:
                 self.schedule(session)
         return batch
 
-    def _take(self, session: HeldSession, batch: list[_Entry], count: int) -> None:
+    def _take(self, session: HeldSession, batch: list[Work], count: int) -> None:
         queue = session.queue
         train = session.training
         if session.commands and self._due(session):
@@ -168,79 +150,39 @@ class Engine:
         while queue and count > 0:
             if stop_at and queue[0].input.seq > stop_at:
                 break
-            arrived = queue.popleft()
-            batch.append(self._entry(session, arrived, train))
+            batch.append(prepare(session, queue.popleft(), train, self._clock))
             count -= 1
-
-    def _entry(self, session: HeldSession, arrived: Arrived, train: bool) -> _Entry:
-        item, at = arrived
-        seq = item.seq
-        if item.skip or item.budget_ms or session.cancelled:
-            error = self._dropped(session, item, at)
-            if error is not None:
-                return _Entry(session, seq, at, None, error=error)
-        try:
-            tensors = Payload.FromString(item.payload).tensors
-            session.lane.model.check(tensors)
-            target = Payload.FromString(item.target).tensors if item.target else None
-        except InvalidInput as error:
-            return _Entry(session, seq, at, None, error=error)
-        except DecodeError:
-            wrong = InvalidInput(
-                f"input {seq}: payload or target is not a serialized dc.v1.Payload",
-                code="bad_payload",
-            )
-            return _Entry(session, seq, at, None, error=wrong)
-        request = Request(tensors=tensors, target=target, state=session.state)
-        return _Entry(session, seq, at, request, train=train and target is not None)
-
-    def _dropped(self, session: HeldSession, item: Input, at: float) -> DirectContactError | None:
-        seq = item.seq
-        if item.skip:
-            return CallerError(f"input {seq} was dropped before", code="dropped")
-        if not session.machine.may_drop(seq):
-            return None
-        if seq in session.cancelled:
-            session.cancelled.discard(seq)
-            return CallerError(f"input {seq} was cancelled", code="cancelled")
-        waited_ms = (self._clock() - at) * 1000
-        if item.budget_ms and waited_ms > item.budget_ms:
-            return CallerError(
-                f"input {seq}: budget_ms is {item.budget_ms}, it waited {waited_ms:.0f} ms",
-                code="deadline_exceeded",
-            )
-        return None
 
     # ------------------------------------------------------------ computing
 
-    def _start(self, lane: Lane, batch: list[_Entry]) -> None:
+    def _start(self, lane: Lane, batch: list[Work]) -> None:
         self._computing = True
-        work = [entry for entry in batch if entry.request is not None]
+        work = [one for one in batch if one.error is None]
         started = self._clock()
         if len(work) * lane.item_s <= self._inline_s:
-            _compute(lane.model, work)
+            compute(lane.model, work)
             self._finish(lane, batch, len(work), started)
             return
         self.stats.threaded += 1
         loop = asyncio.get_running_loop()
-        future = loop.run_in_executor(self._thread, _compute, lane.model, work)
+        future = loop.run_in_executor(self._thread, compute, lane.model, work)
         future.add_done_callback(lambda _: self._finish(lane, batch, len(work), started))
 
-    def _finish(self, lane: Lane, batch: list[_Entry], computed: int, started: float) -> None:
+    def _finish(self, lane: Lane, batch: list[Work], computed: int, started: float) -> None:
         duration_s = self._clock() - started
         self._computing = False
         if computed:
             lane.item_s += SMOOTHING * (duration_s / computed - lane.item_s)
             self.stats.batches += 1
-            self._observe(computed, started - min(e.at for e in batch), duration_s)
+            self._observe(computed, started - batch[0].at, duration_s)
         self.stats.inputs += len(batch)
         compute_us = int(duration_s * 1e6)
         answered: dict[HeldSession, None] = {}
-        for entry in batch:
-            session = entry.session
+        for one in batch:
+            session = one.session
             answered[session] = None
             if not session.closed:
-                self._answer(entry, started, compute_us)
+                self._answer(one, started, compute_us)
         for session in answered:
             session.busy = False
             if not session.closed:
@@ -248,61 +190,20 @@ class Engine:
                 self.schedule(session)
         self._arm()
 
-    def _answer(self, entry: _Entry, started: float, compute_us: int) -> None:
-        session, seq = entry.session, entry.seq
-        answer = entry.answer
-        error = entry.error or (answer.error if answer is not None else None)
-        if error is not None or answer is None:
-            self.stats.failed += 1
-            error = error or InternalError("the computation failed", code="compute_failed")
-            frame = failure_frame(seq, error)
-        else:
-            session.state = answer.state
-            queue_us = max(0, int((started - entry.at) * 1e6))
-            frame = output_frame(seq, answer.payload, queue_us=queue_us, compute_us=compute_us)
-        dropped = error is not None and error.code in DROPPED_CODES
-        session.machine.computed(seq, 0, True, KeptOutput(seq, 0, True, frame, dropped))
-
-
-def _compute(model: Model, work: list[_Entry]) -> None:
-    """Fill in the answers. Runs in the event loop or in the compute thread; never raises."""
-    run: list[_Entry] = []
-    for entry in work:
-        if entry.train:
-            _infer(model, run)
-            run = []
-            _train(model, entry)
-        else:
-            run.append(entry)
-    _infer(model, run)
-
-
-def _train(model: Model, entry: _Entry) -> None:
-    # A stateless session may have several inputs in one batch, but state is None then.
-    try:
-        entry.answer = model.train(entry.request)  # type: ignore[attr-defined]  # a trainer's
-    except Exception as error:  # noqa: BLE001  # whatever a backend raises costs this input alone
-        entry.error = _failure(error)
-
-
-def _infer(model: Model, entries: list[_Entry]) -> None:
-    if not entries:
-        return
-    requests = [entry.request for entry in entries if entry.request is not None]
-    try:
-        for entry, answer in zip(entries, model.infer(requests), strict=True):
-            entry.answer = answer
-    except Exception as error:  # noqa: BLE001  # whatever a backend raises costs its batch alone
-        if len(entries) == 1:
-            entries[0].error = _failure(error)
-            return
-        # Find the input at fault: one of them must not cost the others.
-        for entry in entries:
-            _infer(model, [entry])
-
-
-def _failure(error: Exception) -> DirectContactError:
-    if isinstance(error, DirectContactError):
-        return error
-    logger.error("the backend failed", exc_info=error)
-    return InternalError("the computation failed", code="compute_failed")
+    def _answer(self, work: Work, started: float, compute_us: int) -> None:
+        session, seq = work.session, work.seq
+        answer = work.answer
+        error = work.error
+        if error is None and answer is not None:
+            error = answer.error
+            if error is None:
+                session.state = answer.state
+                queue_us = int((started - work.at) * 1e6)
+                frame = output_frame(seq, answer.payload, queue_us=queue_us, compute_us=compute_us)
+                session.machine.computed(seq, 0, True, KeptOutput(seq, 0, True, frame))
+                return
+        self.stats.failed += 1
+        error = error or InternalError("the computation failed", code="compute_failed")
+        dropped = error.code in DROPPED_CODES
+        failure = KeptOutput(seq, 0, True, failure_frame(seq, error), dropped)
+        session.machine.computed(seq, 0, True, failure)

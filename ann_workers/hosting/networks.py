@@ -7,6 +7,7 @@ from collections import OrderedDict
 
 from ann_workers.backends.registry import find_backend
 from ann_workers.hosting.session import Lane
+from foundation.settings import Settings
 from registry.networks.store import NetworkStore
 
 
@@ -16,10 +17,14 @@ class Networks:
     Args:
         store: manifests and weights, with their cache.
         capacity: versions kept. Sessions in use keep theirs alive beyond it.
+        settings: the worker's, for backends that have settings of their own.
     """
 
-    def __init__(self, store: NetworkStore, *, capacity: int) -> None:
+    def __init__(
+        self, store: NetworkStore, *, capacity: int, settings: Settings | None = None
+    ) -> None:
         self._store = store
+        self._settings = settings
         self._capacity = capacity
         self._loading: OrderedDict[str, asyncio.Task[Lane]] = OrderedDict()
 
@@ -61,6 +66,6 @@ class Networks:
     async def _load(self, tenant: str, network: str, version: int) -> Lane:
         manifest = await self._store.manifest(tenant, network, version)
         weights = await self._store.weights(manifest.weights) if manifest.weights else b""
-        backend = find_backend(manifest.backend)
+        backend = find_backend(manifest.backend, self._settings)
         # A thread: loading a large network takes longer than a frame may wait.
         return Lane(await asyncio.to_thread(backend.load, manifest.spec, weights))

@@ -7,6 +7,7 @@ from collections import OrderedDict, deque
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
+from ann_workers.backends.headers import KnownHeaders
 from ann_workers.backends.port import Model, State, TrainableModel
 from ann_workers.session import WorkerMachine
 from protos.dc.v1.stream_pb2 import Command, CommandResult, Input
@@ -50,6 +51,11 @@ class Lane:
     ready: deque[HeldSession] = field(default_factory=deque)
     item_s: float = 20e-6
     """Estimated seconds per input, smoothed; the start is a small network's."""
+    headers: KnownHeaders = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Nothing is known of this model's inputs yet."""
+        self.headers = KnownHeaders(self.model.signature)
 
 
 class HeldSession:

@@ -183,8 +183,9 @@ class WorkerMachine(Generic[OutputT]):
             self._drop_kept_before(due)
 
     def may_drop(self, seq: int) -> bool:
-        """False: the client may have seen this input's answer, so it must be computed again,
-        whatever its deadline: dropping it would show a different history.
+        """Whether the input may be answered as dropped when its time is over.
+
+        Not when the client may have seen its answer: that would show a different history.
         """
         return (seq, 0) >= self._shown
 

@@ -135,7 +135,12 @@ class NumpyModel:
         item_bytes, rank = self._item_bytes, len(self._shape)
         data = []
         for request in batch:
-            if request.target is not None or len(request.tensors) != 1:
+            if request.target is not None:
+                return None
+            if request.data is not None:
+                data.append(request.data)
+                continue
+            if len(request.tensors) != 1:
                 return None
             tensor = request.tensors[0]
             one = tensor.data
