@@ -100,14 +100,23 @@ async def _make_durable(host: SessionHost, session: HeldSession) -> None:
         raise Unavailable("the session store does not answer; repeat the command")
 
 
+async def _keep(host: SessionHost, session: HeldSession) -> None:
+    # A stateless session has no checkpoint: a takeover forgets its pause, which costs nothing but
+    # the pause.
+    if session.machine.stateful:
+        await _make_durable(host, session)
+
+
 async def _pause(host: SessionHost, session: HeldSession, _: Arguments) -> dict[str, Any]:
     session.paused = True
+    await _keep(host, session)
     host.notify(session, NOTICE_KIND_PAUSED)
     return {}
 
 
 async def _resume(host: SessionHost, session: HeldSession, _: Arguments) -> dict[str, Any]:
     session.paused = False
+    await _keep(host, session)
     host.notify(session, NOTICE_KIND_RESUMED)
     return {}
 

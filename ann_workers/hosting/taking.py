@@ -136,6 +136,13 @@ class Taking:
             )
             self._host.refuse(peer, item, RELEASE_REFUSED, error)
             return
+        if due < session.machine.acked:
+            error = ProtocolViolation(
+                f"hello.received_seq: {item.attach.acknowledged.seq} came, but the outputs up to "
+                f"input {session.machine.acked_seq} were acknowledged and are kept no longer"
+            )
+            self._host.refuse(peer, item, RELEASE_REFUSED, error)
+            return
         if session.attached and (session.gateway, session.attachment) != (peer, item.attachment):
             self._host.links.send(
                 session.gateway,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import random
 from collections.abc import Coroutine
 from dataclasses import dataclass
 from typing import Any, Final
@@ -27,6 +26,11 @@ logger = logging.getLogger(__name__)
 
 ENVELOPE_OVERHEAD_BYTES: Final = 4096
 SILENT_INTERVALS: Final = 3
+RECONNECTS_PER_S: Final = 200
+"""A drain asks for no more than this, half of what opening sessions was measured to bear."""
+SHORTEST_DRAIN_S: Final = 0.1
+CLOSING_S: Final = 6.0
+"""A client may take its time to answer a close; see `SocketLimits.close_timeout_s`."""
 
 
 @dataclass(slots=True)
@@ -110,19 +114,29 @@ class Hub:
             logger.error("a background task failed", exc_info=error)
 
     async def drain(self) -> None:
-        """Send every client elsewhere, spread over `gateway_drain_s`, then let go of the rest."""
+        """Send every client elsewhere, spread over a while, then close what is left with 4001.
+
+        The while grows with the number of streams, up to `gateway_drain_s`.
+        """
         self.draining = True
-        streams = list(self.streams.values())
-        window_s = self.settings.gateway_drain_s if len(streams) > 1 else 0.0
+        streams = tuple(self.streams.values())
+        spread_s = len(streams) / RECONNECTS_PER_S
+        window_s = min(self.settings.gateway_drain_s, SHORTEST_DRAIN_S + spread_s)
         for stream in streams:
-            stream.drain(reconnect_after_ms=0)
-        random.shuffle(streams)
-        for index, stream in enumerate(streams):
-            stream.close(CloseCode.DRAINING, "this gateway is going away")
-            if index % 20 == 19:
-                await asyncio.sleep(window_s * 20 / len(streams))
-        async with asyncio.timeout(5.0):
-            await self._left.until(lambda: not self.streams and not self._tasks)
+            stream.drain(reconnect_after_ms=int(window_s * 1000))
+        if not await self._empty(window_s):
+            for stream in tuple(self.streams.values()):
+                stream.close(CloseCode.DRAINING, "this gateway is going away")
+            if not await self._empty(CLOSING_S):
+                logger.warning("streams were cut", extra={"streams": len(self.streams)})
+
+    async def _empty(self, timeout_s: float) -> bool:
+        try:
+            async with asyncio.timeout(timeout_s):
+                await self._left.until(lambda: not self.streams and not self._tasks)
+        except TimeoutError:
+            return False
+        return True
 
     # ------------------------------------------------------------ admission
 
@@ -174,6 +188,10 @@ class Hub:
             streams.discard(stream)
             if not streams:
                 del self._by_worker[stream.worker]
+
+    async def end(self, session: str, reason: str) -> None:
+        """End a session that no worker serves now."""
+        await self.store.end(session, epoch=None, reason=reason)
 
     async def place(self, record: SessionRecord, avoid: frozenset[str]) -> str:
         """A worker for the session; see `placement.place`."""

@@ -25,6 +25,14 @@ def without_dropped(frame: bytes, dropped: AbstractSet[int]) -> bytes:
     return parsed.SerializeToString()
 
 
+def without_inputs(frame: ClientFrame) -> bytes:
+    """What a frame holds beside its inputs."""
+    rest = ClientFrame()
+    rest.CopyFrom(frame)
+    del rest.inputs[:]
+    return rest.SerializeToString()
+
+
 def outputs_from(frame: bytes, due: Cursor) -> bytes:
     """The worker's frame without the outputs before `due`, which went out before."""
     parsed = ServerFrame.FromString(frame)

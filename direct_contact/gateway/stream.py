@@ -134,7 +134,7 @@ class Stream:
         machine = self.machine
         if machine.state is ServerState.AWAITING_HELLO:
             raise ProtocolViolation("the first message must be Hello", code="hello_missing")
-        if not self._confirmed:
+        if not self._confirmed and machine.state is not ServerState.ATTACHING:
             self._confirmed = True
             self._hub.spawn(self._hub.store.confirm(self.session, self.admitted.number))
         if frame.HasField("ping"):
@@ -146,9 +146,6 @@ class Stream:
         if frame.inputs:
             forward = self._accept_inputs(frame, data)
             self._hub.stats.inputs += len(frame.inputs)
-            if not forward and frame.HasField("ack") and machine.state is ServerState.OPEN:
-                # The worker has these inputs already; the acknowledgement with them is news.
-                self._acknowledge()
         elif not (
             frame.HasField("ack")
             or frame.HasField("cancel")
@@ -158,11 +155,22 @@ class Stream:
             return
         if frame.HasField("command"):
             self._keep_command(frame, data)
-        if frame.HasField("bye"):
-            self._ending = True
         if forward:
             # It may have been under way when an answer told of a drop.
             self._forward(replay.without_dropped(data, machine.dropped))
+        elif machine.state is ServerState.OPEN:
+            # The worker has these inputs already; what came with them is news.
+            self._forward(replay.without_inputs(frame))
+        if frame.HasField("bye"):
+            self._end()
+
+    def _end(self) -> None:
+        self._ending = True
+        if self.machine.state is not ServerState.OPEN:
+            # No worker is there to end it.
+            reason = "closed by the client"
+            self._hub.spawn(self._hub.end(self.session, reason))
+            self.close(CloseCode.NORMAL, "the session has ended")
 
     def _accept_inputs(self, frame: ClientFrame, data: bytes) -> bool:
         inputs = frame.inputs
