@@ -122,9 +122,7 @@ class Worker:
         host = Host(
             name=name,
             store=store,
-            networks=Networks(
-                networks, capacity=own.worker_model_cache, settings=self._settings
-            ),
+            networks=Networks(networks, capacity=own.worker_model_cache, settings=self._settings),
         )
         host.links = Links(
             broker,

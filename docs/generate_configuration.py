@@ -9,6 +9,7 @@ import annotated_types
 import typer.main
 from pydantic.fields import FieldInfo
 
+from ann_workers.backends.onnx.settings import OnnxSettings
 from ann_workers.settings import WorkerSettings
 from direct_contact.gateway.settings import GatewaySettings
 from foundation.settings import (
@@ -80,7 +81,14 @@ SERVICES = (
     ),
     Service(
         "ann_workers",
-        (WorkerSettings, BrokerSettings, RedisSettings, TelemetrySettings, ReadinessSettings),
+        (
+            WorkerSettings,
+            OnnxSettings,
+            BrokerSettings,
+            RedisSettings,
+            TelemetrySettings,
+            ReadinessSettings,
+        ),
     ),
 )
 

@@ -15,6 +15,7 @@ from rest_api import probes
 from rest_api.access import State
 from rest_api.commands import endpoints as commands
 from rest_api.edge import Authentication, BodyLimit, Observation
+from rest_api.edge.bodies import FORM_OVERHEAD_BYTES
 from rest_api.keys import endpoints as keys
 from rest_api.networks import endpoints as networks
 from rest_api.openapi import describe
@@ -53,7 +54,12 @@ def create_app(services: Services) -> FastAPI:
     app.add_exception_handler(RequestValidationError, on_invalid)
     app.add_exception_handler(HTTPException, on_http)
     # The last one added is the outermost.
-    app.add_middleware(BodyLimit, max_bytes=services.settings.rest_max_body_bytes)
+    settings = services.settings
+    app.add_middleware(
+        BodyLimit,
+        max_bytes=settings.rest_max_body_bytes,
+        max_form_bytes=settings.rest_max_model_bytes + FORM_OVERHEAD_BYTES,
+    )
     app.add_middleware(Authentication, keys=services.key_ring)
     app.add_middleware(Observation, metrics=services.metrics)
     app.openapi = lambda: describe(app)  # type: ignore[method-assign]  # FastAPI's documented way

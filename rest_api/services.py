@@ -22,6 +22,7 @@ from rest_api.commands.delivery import CommandDelivery
 from rest_api.commands.service import CommandService
 from rest_api.edge.authentication import KeyRing
 from rest_api.edge.observation import Metrics
+from rest_api.networks.onnx import OnnxService
 from rest_api.networks.service import NetworkService
 from rest_api.pools.service import PoolService
 from rest_api.sessions.liveness import Liveness
@@ -49,6 +50,7 @@ class Services:
     metrics: Metrics
     key_ring: KeyRing
     networks: NetworkService
+    onnx_networks: OnnxService
     sessions: SessionService
     commands: CommandService
     pools: PoolService
@@ -75,10 +77,11 @@ class Services:
         workers = WorkerDirectory(connections.sessions)
         metrics = Metrics()
         liveness = Liveness(sessions, store)
+        network_store = NetworkStore(connections.blobs, connections.cache)
         network_service = NetworkService(
             networks,
             versions,
-            NetworkStore(connections.blobs, connections.cache),
+            network_store,
             liveness,
             max_parameters=settings.rest_max_parameters,
         )
@@ -90,6 +93,12 @@ class Services:
             metrics=metrics,
             key_ring=KeyRing(keys, connections.cache, metrics),
             networks=network_service,
+            onnx_networks=OnnxService(
+                networks,
+                network_store,
+                network_service,
+                max_model_bytes=settings.rest_max_model_bytes,
+            ),
             sessions=session_service,
             commands=CommandService(
                 CommandDelivery(connections.broker, store),

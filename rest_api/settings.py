@@ -27,6 +27,9 @@ class RestSettings(SettingsGroup):
     rest_max_body_bytes: int = Field(
         64 << 20, ge=1024, description="Largest request body, weights included"
     )
+    rest_max_model_bytes: int = Field(
+        256 << 20, ge=1024, description="Largest ONNX file that a network is created from"
+    )
     rest_max_parameters: int = Field(
         10_000_000,
         ge=1,

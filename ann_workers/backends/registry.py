@@ -5,8 +5,8 @@ from __future__ import annotations
 from importlib.metadata import entry_points
 
 from ann_workers.backends.port import Backend
-from foundation.settings import Settings
 from foundation.errors import NotFound, Unavailable
+from foundation.settings import Settings
 
 GROUP = "direct_contact.backends"
 

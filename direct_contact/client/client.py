@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
 import ssl
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import httpx
 
@@ -128,6 +131,38 @@ class Client:
         return Network.of(
             await self._rest.json("POST", "networks", body=dict(spec), idempotent=False)
         )
+
+    async def create_onnx_network(
+        self,
+        name: str,
+        file: bytes | Path,
+        state: Sequence[Mapping[str, Any]] = (),
+        *,
+        batch: Literal["auto", "off"] = "auto",
+    ) -> Network:
+        """Create a network from an ONNX file; it is version 1 and `live`.
+
+        Args:
+            name: of the network.
+            file: the model, or where it lies.
+            state: the tensors that a session carries from output to input, such as
+                ``[{"input": "state", "output": "stateN", "initial": "zeros"}]``; with `shape`
+                where the file leaves its axes open.
+            batch: "off": inputs of several sessions are never computed together.
+
+        Raises:
+            InvalidInput: the file can't be served, with the reason.
+            Conflict: there is one of that name.
+        """
+        data = file if isinstance(file, bytes) else await asyncio.to_thread(file.read_bytes)
+        response = await self._rest.call(
+            "POST",
+            "networks",
+            form={"name": name, "state": json.dumps([dict(one) for one in state]), "batch": batch},
+            file=data,
+            idempotent=False,
+        )
+        return Network.of(response.json())
 
     async def network(self, name: str) -> Network:
         """One network."""

@@ -76,6 +76,8 @@ class RestConnection:
         *,
         body: object | None = None,
         content: bytes | None = None,
+        form: Mapping[str, str] | None = None,
+        file: bytes | None = None,
         query: Mapping[str, str | int] | None = None,
         idempotent: bool = True,
     ) -> httpx.Response:
@@ -86,6 +88,8 @@ class RestConnection:
             path: without the leading slash.
             body: sent as JSON.
             content: sent as it is.
+            form: sent as a form, with `file` as its field of that name.
+            file: see `form`.
             query: parameters.
             idempotent: False: a creating call; it carries a fresh Idempotency-Key, so that a
                 repetition creates nothing twice.
@@ -97,8 +101,16 @@ class RestConnection:
         headers = {} if idempotent else {"Idempotency-Key": str(uuid.uuid4())}
         if content is not None:
             headers["Content-Type"] = "application/octet-stream"
+        files = {"file": ("file", file, "application/octet-stream")} if file is not None else None
         request = self._http.build_request(
-            method, path, json=body, content=content, params=query, headers=headers
+            method,
+            path,
+            json=body,
+            content=content,
+            data=form,
+            files=files,
+            params=query,
+            headers=headers,
         )
         loop = asyncio.get_running_loop()
         deadline = loop.time() + self._patience_s

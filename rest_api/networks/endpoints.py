@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated
 
-from fastapi import APIRouter, Body, Path, Query
+from fastapi import APIRouter, Path, Query
 from starlette.requests import Request
 from starlette.responses import Response
 
 from rest_api.access import Api, User, Viewer
+from rest_api.networks.forms import FORM, FORM_SCHEMA, OnnxUpload, read_creation
 from rest_api.networks.schemas import AliasIn, AliasOut, NetworkOut, VersionOut
 from rest_api.once import Answered, Creation
 from rest_api.shapes import (
@@ -28,14 +29,29 @@ WEIGHTS_SCHEMA = {"schema": {"type": "string", "format": "binary"}}
 AliasPath = Annotated[str, Path(pattern=ALIAS_PATTERN, description="The alias, such as `live`")]
 
 
-@router.post("", status_code=201, response_model=NetworkOut)
-async def create(
-    api: Api, who: User, call: Creation, spec: Annotated[dict[str, Any], Body()]
-) -> Response:
-    """Create a network from a layer spec. Its version 1 has initial weights and is `live`."""
+@router.post(
+    "",
+    status_code=201,
+    response_model=NetworkOut,
+    openapi_extra={
+        "requestBody": {
+            "required": True,
+            "content": {"application/json": {"schema": {"type": "object"}}, FORM: FORM_SCHEMA},
+        }
+    },
+)
+async def create(api: Api, who: User, call: Creation, request: Request) -> Response:
+    """Create a network from a layer spec (JSON) or from an ONNX file (a form).
+
+    Its version 1 is `live`. From a spec it has initial weights.
+    """
 
     async def act() -> Answered:
-        network = await api.networks.create(who, spec)
+        body = await read_creation(request, max_model_bytes=api.settings.rest_max_model_bytes)
+        if isinstance(body, OnnxUpload):
+            network = await api.onnx_networks.create(who, body.form, body.data)
+        else:
+            network = await api.networks.create(who, body)
         return NetworkOut.of(network), f"/v1/networks/{network.name}"
 
     return await call.answer(act)
@@ -117,10 +133,15 @@ async def put_weights(
     version: VersionPath,
     promote: Annotated[bool, Query(description="Point `live` at the new version")] = False,
 ) -> Response:
-    """Upload weights (safetensors) for the spec of a version; they become a new version."""
+    """Upload weights for the spec of a version; they become a new version.
+
+    Safetensors, or for an ONNX network a file with the same inputs, outputs and state.
+    """
 
     async def act() -> Answered:
-        made = await api.networks.upload(who, name, version, await request.body(), promote=promote)
+        parent = await api.version_records.read(who.tenant, name, version)
+        use = api.onnx_networks if parent.backend == "onnx" else api.networks
+        made = await use.upload(who, parent, await request.body(), promote=promote)
         return VersionOut.of(made), f"/v1/networks/{name}/versions/{made.version}"
 
     return await call.answer(act)

@@ -10,7 +10,7 @@ from typing import Any
 from fastapi.exceptions import RequestValidationError
 from pydantic import ValidationError
 
-from foundation.errors import DirectContactError, InternalError
+from foundation.errors import Conflict, DirectContactError, InternalError
 from registry.networks.manifest import Manifest
 from registry.networks.parameters import initial_parameters
 from registry.networks.spec import NetworkSpec, parse_spec
@@ -71,17 +71,22 @@ class NetworkService:
         return await self._networks.read(who.tenant, spec.name)
 
     async def upload(
-        self, who: Principal, network: str, reference: int | str, weights: bytes, *, promote: bool
+        self, who: Principal, parent: Version, weights: bytes, *, promote: bool
     ) -> Version:
         """Make a new version from an old one's spec and new weights (safetensors).
 
         With `promote`, the alias `live` follows.
 
         Raises:
-            NotFound: there is no such version.
+            Conflict: the version's weights are no layer spec's.
             InvalidInput: the weights do not fit the spec.
         """
-        parent = await self._versions.read(who.tenant, network, reference)
+        if parent.backend != "numpy":
+            raise Conflict(
+                f"{parent.network} version {parent.version} is computed by the backend "
+                f"{parent.backend!r}: its weights can't be uploaded",
+                code="other_backend",
+            )
         spec = _spec(parent)
         await asyncio.to_thread(decode_weights, weights, spec)
         digest = await self._store.put_weights(weights)

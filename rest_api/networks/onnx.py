@@ -1,0 +1,92 @@
+"""What can be done with ONNX networks beyond what can be done with all."""
+
+from __future__ import annotations
+
+from foundation.errors import InvalidInput
+from registry.networks.onnx.spec import OnnxSpec, StateRequest
+from registry.networks.store import NetworkStore
+from registry.records import NetworkRecords, Version, VersionDraft
+from registry.records.networks import Network
+from registry.records.version_rows import LIVE
+from rest_api.edge.authentication import Principal
+from rest_api.networks.forms import OnnxForm
+from rest_api.networks.inspecting import Inspector
+from rest_api.networks.service import NetworkService, manifest
+from rest_api.problems import TooLarge
+
+
+class OnnxService:
+    """Networks from ONNX files: the file is the weights, what inspecting it gave is the spec."""
+
+    def __init__(
+        self,
+        networks: NetworkRecords,
+        store: NetworkStore,
+        service: NetworkService,
+        *,
+        max_model_bytes: int,
+    ) -> None:
+        self._networks = networks
+        self._store = store
+        self._service = service
+        self._max_model_bytes = max_model_bytes
+        self._inspector = Inspector()
+
+    async def create(self, who: Principal, form: OnnxForm, data: bytes) -> Network:
+        """Create a network whose first version, `live`, is this file.
+
+        Raises:
+            InvalidInput: the file can't be served, with the reason.
+            Conflict: the name is taken.
+        """
+        found = await self._inspector.inspect(
+            data, name=form.name, state=form.state, batch=form.batch == "auto"
+        )
+        draft = VersionDraft(
+            backend="onnx",
+            spec=found.spec,
+            weights=await self._store.put_weights(data),
+            stateful=found.stateful,
+            trainable=False,
+            parameters=found.parameters,
+            source="created",
+            created_by=who.key,
+        )
+        creating = self._networks.creating(who.tenant, form.name, draft, aliases=[LIVE])
+        async with creating as version:
+            await self._store.put_manifest(manifest(version))
+        return await self._networks.read(who.tenant, form.name)
+
+    async def upload(
+        self, who: Principal, parent: Version, data: bytes, *, promote: bool
+    ) -> Version:
+        """Make a new version from a file with the same inputs, outputs and state.
+
+        Raises:
+            InvalidInput: the file can't be served, or its tensors are not the parent's.
+            TooLarge: the file is larger than the limit.
+        """
+        if len(data) > self._max_model_bytes:
+            raise TooLarge(
+                f"file: {len(data)} bytes, the limit is {self._max_model_bytes} "
+                "(DC_REST_MAX_MODEL_BYTES)",
+                code="model_too_large",
+            )
+        old = OnnxSpec.model_validate(parent.spec)
+        state = [
+            StateRequest(input=one.input, output=one.output, shape=one.shape) for one in old.state
+        ]
+        found = await self._inspector.inspect(
+            data, name=parent.network, state=state, batch=bool(old.batch_axes)
+        )
+        new = OnnxSpec.model_validate(found.spec)
+        for what in ("inputs", "outputs", "state", "batch_axes"):
+            if getattr(old, what) != getattr(new, what):
+                raise InvalidInput(
+                    f"file: its {what} are not those of version {parent.version}: create another "
+                    "network for it",
+                    code="signature",
+                    field="file",
+                )
+        digest = await self._store.put_weights(data)
+        return await self._service.derive(who, parent, digest, source="upload", promote=promote)
