@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -126,6 +127,7 @@ class Links:
 
     async def open(self) -> None:
         """Listen; after this, peers can reach this process."""
+        self._broker.on_disconnect(self._unsettle)
         self._broker.on_reconnect(self._settle)
         await self._broker.subscribe(self._inbox, self._on_envelope)
         await self._broker.subscribe(self._undelivered("*"), self._on_undelivered)
@@ -245,6 +247,10 @@ class Links:
     def _gap(self, peer: str) -> None:
         self.counters.gaps += 1
         self._owner.gap(peer)
+
+    def _unsettle(self) -> None:
+        # The restarted broker's first "nobody listens" come before the reconnect is told of.
+        self._settled_at = math.inf
 
     def _settle(self) -> None:
         # Silence while the broker was away says nothing of a peer, and a peer whose reconnect

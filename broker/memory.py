@@ -44,6 +44,8 @@ class MemoryHub:
         self._up = False
         for subscription in self._subscriptions:
             subscription.arrived.clear()
+        for broker in list(self._brokers):
+            broker.suspend()
 
     def come_back(self) -> None:
         """As if the server was started again: every broker reconnects."""
@@ -108,6 +110,7 @@ class MemoryBroker:
         self._closed = False
         self._waiting: deque[tuple[str, bytes, str]] = deque()
         self._waiting_bytes = 0
+        self._disconnected: list[Callable[[], None]] = []
         self._reconnected: list[Callable[[], None]] = []
         self._inboxes = itertools.count(1)
         hub.join(self)
@@ -200,6 +203,10 @@ class MemoryBroker:
         """Only subscribes."""
         return await self.subscribe(subject, handler, queue=queue)
 
+    def on_disconnect(self, callback: Callable[[], None]) -> None:
+        """See `Broker.on_disconnect`."""
+        self._disconnected.append(callback)
+
     def on_reconnect(self, callback: Callable[[], None]) -> None:
         """See `Broker.on_reconnect`."""
         self._reconnected.append(callback)
@@ -213,6 +220,11 @@ class MemoryBroker:
         if not self._closed:
             self._closed = True
             self._hub.leave(self)
+
+    def suspend(self) -> None:
+        """Called by the hub when it goes down: tell."""
+        for callback in self._disconnected:
+            callback()
 
     def resume(self) -> None:
         """Called by the hub when it is back: send what waited, then tell."""

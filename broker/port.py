@@ -148,6 +148,9 @@ class Broker(Protocol):
             Unavailable: the broker is closed or disconnected.
         """
 
+    def on_disconnect(self, callback: Callable[[], None]) -> None:
+        """Call `callback` on the event loop when the connection is lost, before any reconnect."""
+
     def on_reconnect(self, callback: Callable[[], None]) -> None:
         """Call `callback` on the event loop after each reconnect, when subscriptions are back."""
 

@@ -127,6 +127,8 @@ class Host:
             elif item.attachment != session.attachment or item.epoch != session.epoch:
                 self.stats.stale_envelopes += 1
             elif item.frame:
+                if not session.attached:
+                    self._found_again(session)
                 self._on_frame(session, item.frame, now)
             elif item.HasField("detach"):
                 self.detach(session)
@@ -153,6 +155,13 @@ class Host:
             )
         for session in tuple(sessions):
             self.detach(session)
+
+    def _found_again(self, session: HeldSession) -> None:
+        # Its gateway counted as gone, and is not: nothing follows a Detach of that attachment.
+        logger.info("a gateway that counted as gone is heard", extra={"session": session.id})
+        self.adopt(session, session.seat)
+        session.machine.send_again()
+        self.outbox.mark(session, progress=True)
 
     def shares(self, peer: str) -> bool:
         """True while sessions are attached through `peer`."""

@@ -90,6 +90,7 @@ class NatsBroker:
         self._address = address
         self._client = DirectClient()
         self._questions = Questions(self._client)
+        self._disconnected: list[Callable[[], None]] = []
         self._reconnected: list[Callable[[], None]] = []
         self._opened = False
         self._closed = False
@@ -213,6 +214,10 @@ class NatsBroker:
             handler=handler,
         )
 
+    def on_disconnect(self, callback: Callable[[], None]) -> None:
+        """See `Broker.on_disconnect`."""
+        self._disconnected.append(callback)
+
     def on_reconnect(self, callback: Callable[[], None]) -> None:
         """See `Broker.on_reconnect`."""
         self._reconnected.append(callback)
@@ -248,15 +253,12 @@ class NatsBroker:
     async def _on_disconnect(self) -> None:
         if self._opened and not self._closed:
             logger.warning("the connection to NATS at %s is lost", self._address)
+            _tell(self._disconnected)
 
     async def _on_reconnect(self) -> None:
         self.reconnects += 1
         logger.info("connected to NATS at %s again", self._address)
-        for callback in self._reconnected:
-            try:
-                callback()
-            except Exception:
-                logger.exception("a reconnect callback failed")
+        _tell(self._reconnected)
 
 
 class _Subscribed:
@@ -273,6 +275,14 @@ def _next_server(servers: list[Server], _info: dict[str, Any]) -> tuple[Server, 
     server = min(servers, key=lambda server: server.reconnects)
     shortest, longest = RETRY_S if server.reconnects else (0.0, RETRY_S[0])
     return server, random.uniform(shortest, longest)  # noqa: S311  # jitter is no secret
+
+
+def _tell(callbacks: list[Callable[[], None]]) -> None:
+    for callback in callbacks:
+        try:
+            callback()
+        except Exception:
+            logger.exception("a callback of the NATS connection failed")
 
 
 def _reason(error: Exception) -> str:

@@ -14,6 +14,7 @@ from prometheus_client import CollectorRegistry
 from redis.asyncio import Redis
 from websockets.asyncio.client import ClientConnection, connect
 
+from ann_workers.hosting.host import Host
 from ann_workers.service import Worker
 from ann_workers.settings import WorkerSettings
 from broker.nats import NatsBroker
@@ -59,6 +60,13 @@ class Process:
     stop: asyncio.Event
     task: asyncio.Task[None]
     registry: CollectorRegistry
+    service: Worker | Gateway
+
+    @property
+    def host(self) -> Host:
+        """A worker's, to look into."""
+        assert isinstance(self.service, Worker)
+        return self.service._metrics.host
 
     def metric(self, name: str) -> float:
         """The value of an unlabelled metric."""
@@ -135,23 +143,23 @@ class Stack:
         """Start a worker and wait until it is ready."""
         registry = CollectorRegistry()
         worker = Worker(self._settings(tmp, worker_name=name), registry)
-        return await self._start(worker.name, worker.serve, tmp, registry)
+        return await self._start(worker, tmp, registry)
 
     async def add_gateway(self, tmp: Any) -> Process:
         """Start a gateway and wait until it is ready."""
         registry = CollectorRegistry()
         gateway = Gateway(self._settings(tmp), registry)
-        process = await self._start(gateway.name, gateway.serve, tmp, registry)
+        process = await self._start(gateway, tmp, registry)
         self.ports.append(json.loads(tmp.read_text())["port"])
         return process
 
     async def _start(
-        self, name: str, serve: Any, ready: Any, registry: CollectorRegistry
+        self, service: Worker | Gateway, ready: Any, registry: CollectorRegistry
     ) -> Process:
         ready.unlink(missing_ok=True)
         stop = asyncio.Event()
-        task = asyncio.create_task(serve(stop))
-        process = Process(name, stop, task, registry)
+        task = asyncio.create_task(service.serve(stop))
+        process = Process(service.name, stop, task, registry, service)
         self.processes.append(process)
         while not ready.exists():
             if task.done():

@@ -117,3 +117,18 @@ async def test_session_waits_and_goes_on_when_every_worker_is_gone_for_a_while(
         await stack.add_worker(tmp_path / "late", "late")
         rest, _ = await collect(link, 30)
     check(outputs + rest, rows)
+
+
+async def test_session_goes_on_when_its_worker_took_the_gateway_for_gone(stack: Stack) -> None:
+    rows = np.random.default_rng(6).normal(size=(60, 4)).astype(np.float32)
+    record = await stack.add_session("recurrent")
+    worker, gateway = stack.processes
+    async with stack.link(record) as link:
+        await link.greet()
+        await link.send(inputs=inputs(rows[:30]))
+        outputs, _ = await collect(link, 30)
+        worker.host.gone(gateway.name, "a restarted broker said so")
+        await link.send(inputs=inputs(rows[30:], first=31))
+        rest, _ = await collect(link, 30)
+        assert (await stack.store.read([record.id]))[0].epoch == 1
+    check(outputs + rest, rows)
