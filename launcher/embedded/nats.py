@@ -27,6 +27,15 @@ def nats_command(data_dir: Path, port: int) -> list[str]:
     ]  # fmt: skip
 
 
+def nats_environment(cores: int) -> dict[str, str]:
+    """Environment for a NATS server that shares a machine of `cores` cores with what it serves.
+
+    Its runtime looks for work on every core it may use before it sleeps. On two cores, with one
+    left to it, it took 2.7 us of CPU a frame instead of 4.8.
+    """
+    return {"GOMAXPROCS": str(max(1, cores // 4))}
+
+
 async def nats_answers(host: str, port: int) -> bool:
     """True when a NATS server accepts clients at `host:port`; it greets them with INFO."""
     writer: asyncio.StreamWriter | None = None

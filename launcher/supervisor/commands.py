@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 
 from foundation.urls import without_credentials
 from launcher.embedded.binaries import nats_server_binary, redis_server_binary
-from launcher.embedded.nats import nats_answers, nats_command
+from launcher.embedded.nats import nats_answers, nats_command, nats_environment
 from launcher.embedded.ports import LOOPBACK
 from launcher.embedded.redis import redis_answers, redis_command
 from launcher.supervisor.datadir import DataDir
@@ -67,7 +68,8 @@ class Commands:
         async def ready_as(_pid: int) -> str:
             return "nats" if await nats_answers(LOOPBACK, port) else ""
 
-        return Launch("nats", command, self._options.environment, ready_as)
+        environment = {**nats_environment(os.cpu_count() or 1), **self._options.environment}
+        return Launch("nats", command, environment, ready_as)
 
     def redis(self) -> Launch:
         """Redis with its append-only file in the data directory."""
