@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Coroutine, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterator, Coroutine, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, Literal, Self, TypeVar
 
 from direct_contact.client.client import Client
 from direct_contact.client.output import Notice, Output, SessionStats
@@ -81,6 +82,7 @@ class BlockingClient:
     def __init__(self, rest_url: str, api_key: str, **options: Any) -> None:
         self._thread = LoopThread()
         self._sessions: list[BlockingSession] = []
+        self._closed = False
         try:
             self._client = self._thread.wait(_make(rest_url, api_key, options))
         except BaseException:
@@ -100,12 +102,13 @@ class BlockingClient:
 
     def close(self) -> None:
         """Close every session and the client; repeating does nothing."""
+        if self._closed:
+            return
+        self._closed = True
         try:
             while self._sessions:
                 self._sessions.pop().close()
             self._thread.wait(self._client.close())
-        except Conflict:
-            return
         finally:
             self._thread.stop()
 
@@ -138,6 +141,17 @@ class BlockingClient:
     def create_network(self, spec: Mapping[str, Any]) -> Network:
         """See `Client.create_network`."""
         return self._thread.wait(self._client.create_network(spec))
+
+    def create_onnx_network(
+        self,
+        name: str,
+        file: bytes | Path,
+        state: Sequence[Mapping[str, Any]] = (),
+        *,
+        batch: Literal["auto", "off"] = "auto",
+    ) -> Network:
+        """See `Client.create_onnx_network`."""
+        return self._thread.wait(self._client.create_onnx_network(name, file, state, batch=batch))
 
     def network(self, name: str) -> Network:
         """See `Client.network`."""

@@ -65,11 +65,13 @@ class Dialer:
         self._mint = mint
         self._tls = tls
         self._minted = False
+        self._welcomed = False
 
     def welcomed(self, resume_token: str) -> None:
         """A Welcome came: the next socket is opened by its token."""
         self._credential = f"dc.resume.{resume_token}" if resume_token else ""
         self._minted = False
+        self._welcomed = True
         self.superseded = False
 
     async def dial(self) -> ClientConnection:
@@ -120,13 +122,12 @@ class Dialer:
                     "another connection has the session now", code="superseded"
                 ) from refusal
             if self._minted:
-                raise Unauthenticated(told, code="bad_ticket") from refusal
+                kind = SessionGone if self._welcomed else Unauthenticated
+                raise kind(told, code="bad_ticket") from refusal
             self._credential = ""
             return
-        kind = ERRORS.get(status, Unavailable if status >= 500 else CallerError)
-        if status >= 500 or status == 429:
-            kind = Unavailable
-        raise kind(
+        transient = status >= 500 or status == 429
+        raise (Unavailable if transient else ERRORS.get(status, CallerError))(
             told,
             code="stream_refused",
             retry_after_s=retry_after_s(response.headers.get("Retry-After")),

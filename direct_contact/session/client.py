@@ -143,11 +143,12 @@ class ClientMachine(Generic[ItemT]):
         raise ProtocolViolation(f"output ({seq}, {part}) came where {tuple(due)} was due")
 
     def lose(self, lost_from: int, lost_to: int) -> range:
-        """The effect of these inputs is gone; returns those whose answers never came.
+        """The effect of these inputs is gone; returns those whose answers never come.
 
-        An answer that came in part counts as never come.
+        An answer that came in part counts as never come; so do answers that were due before the
+        range: outputs go on after it.
         """
-        unanswered = range(max(lost_from, self.due.seq), min(lost_to, self.next_seq - 1) + 1)
+        unanswered = range(self.due.seq, min(lost_to, self.next_seq - 1) + 1)
         if lost_to >= self.due.seq:
             self.due = after(lost_to, 0, True)
         self.next_seq = max(self.next_seq, lost_to + 1)

@@ -140,6 +140,10 @@ def delete_checkpoint(world: World, _: int) -> None:
     world.delete_checkpoint()
 
 
+def age_checkpoint(world: World, number: int) -> None:
+    world.age_checkpoint(number)
+
+
 def settle_a_little(world: World, _: int) -> None:
     world.settle_a_little()
 
@@ -266,7 +270,8 @@ def long_story(seed: int, *more: Act) -> list[tuple[Act, int]]:
         pytest.param(True, False, (), id="stateful"),
         pytest.param(False, False, (), id="stateless"),
         pytest.param(True, True, (), id="commit-first"),
-        pytest.param(True, False, (delete_checkpoint, delete_checkpoint), id="losing-checkpoints"),
+        pytest.param(True, False, (delete_checkpoint,), id="losing-checkpoints"),
+        pytest.param(True, False, (age_checkpoint,), id="old-checkpoints"),
     ],
 )
 def test_session_keeps_its_promises_in_long_stories(

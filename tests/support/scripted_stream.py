@@ -81,6 +81,22 @@ class Peer:
         """Answer an input with one number."""
         await self.send(outputs=[output(seq, value, part=part, last=last)])
 
+    def waiting(self) -> list[pb.Input]:
+        """The inputs that came while something else was awaited."""
+        waiting = list(self._inputs)
+        self._inputs.clear()
+        return waiting
+
+    async def echo(self, inputs: list[pb.Input]) -> None:
+        """Answer inputs with their own payloads, and move the credits."""
+        if not inputs:
+            return
+        last = inputs[-1].seq
+        await self.send(
+            outputs=[pb.Output(seq=one.seq, last=True, payload=one.payload) for one in inputs],
+            progress=pb.Progress(durable_seq=last, window_seq=last + 64, window_bytes=1 << 20),
+        )
+
     async def close(self, code: int, reason: str = "") -> None:
         """Close with a code."""
         await self.connection.close(code, reason)
@@ -135,21 +151,15 @@ async def echo(peer: Peer) -> None:
 
 
 async def echo_on(peer: Peer) -> None:
-    """Answer every input with its own payload, until Bye or the end."""
+    """Answer every input with its own payload, until Bye or the end.
+
+    What came before and was not asked for is answered too; an answer that is there is a repetition.
+    """
     try:
+        await peer.echo(peer.waiting())
         while True:
             frame = await peer.frame()
-            if frame.inputs:
-                answers = [
-                    pb.Output(seq=one.seq, last=True, payload=one.payload) for one in frame.inputs
-                ]
-                last = answers[-1].seq
-                await peer.send(
-                    outputs=answers,
-                    progress=pb.Progress(
-                        durable_seq=last, window_seq=last + 64, window_bytes=1 << 20
-                    ),
-                )
+            await peer.echo(list(frame.inputs))
             if frame.HasField("ping"):
                 await peer.send(pong=pb.Pong(nonce=frame.ping.nonce))
             if frame.HasField("bye"):

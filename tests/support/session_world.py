@@ -167,6 +167,7 @@ class Store:
         self.owner = ""
         self.attachment = 0
         self.checkpoint: Checkpoint | None = None
+        self.earlier: list[Checkpoint] = []
 
     def attach(self) -> int:
         self.attachment += 1
@@ -182,6 +183,8 @@ class Store:
     def save(self, epoch: int, checkpoint: Checkpoint) -> bool:
         if epoch != self.epoch:
             return False
+        if self.checkpoint is not None:
+            self.earlier.append(self.checkpoint)
         self.checkpoint = checkpoint
         return True
 
@@ -525,8 +528,7 @@ class Gateway(Process):
         if greeting:
             self.to_client.append(("welcome", (message, machine.next_seq)))
         else:
-            if message.outcome == "lost":
-                self.to_client.append(("lost", message))
+            self.to_client.append(("moved", message))
             self.to_client.append(("progress", message))
         self._resend(frames)
         # What came while there was no worker to pass it on to.
@@ -660,8 +662,7 @@ class Client:
         machine = self.machine
         if kind == "welcome":
             message, next_seq = content
-            if message.outcome == "lost":
-                self._lose(message)
+            self._attached(message)
             resend = machine.welcome(
                 durable_seq=message.durable,
                 next_seq=next_seq,
@@ -671,8 +672,8 @@ class Client:
             self.outgoing = deque(
                 Input(kept.seq, kept.item[0], kept.item[1], kept.item[2]) for kept in resend
             )
-        elif kind == "lost":
-            self._lose(content)
+        elif kind == "moved":
+            self._attached(content)
         elif kind == "progress":
             machine.progress(
                 durable_seq=content.durable,
@@ -683,6 +684,10 @@ class Client:
             for output in content:
                 if machine.receive(output.seq, output.part, output.last):
                     self._judge(output)
+
+    def _attached(self, message: Message) -> None:
+        if message.outcome == "lost":
+            self._lose(message)
 
     def _lose(self, message: Message) -> None:
         lost_from, lost_to = message.lost_from, message.lost_to
@@ -706,7 +711,8 @@ class Client:
             self._mark_skip(seq)
             return
         was = self._state_before(seq)
-        assert output.before == was, "the history changed"
+        assert was is None or output.before == was, "the history changed"
+        was = output.before
         if not self.world.hold:
             assert output.after == step(was, self.inputs[seq]), "a wrong value"
         if output.last:
@@ -718,8 +724,8 @@ class Client:
         if kept is not None:
             kept.item[2] = True
 
-    def _state_before(self, seq: int) -> str:
-        """The state that every answer seen so far leads to."""
+    def _state_before(self, seq: int) -> str | None:
+        """The state that every answer seen so far leads to; None: one was never seen."""
         if not self.world.stateful:
             return INITIAL
         state = INITIAL
@@ -727,6 +733,9 @@ class Client:
             answer = self.answered[earlier]
             if answer == "dropped" or earlier in self.without:
                 continue
+            if answer == "lost":
+                # The answer is lost, but not the effect: nobody knows whether it was dropped.
+                return None
             # After a loss, what was answered before it is computed again on another state.
             state = step(state, self.inputs[earlier]) if self.losses else answer
         return state
@@ -812,6 +821,12 @@ class World:
     def delete_checkpoint(self) -> None:
         if self.store.checkpoint is not None:
             self.store.checkpoint = None
+            self.checkpoint_deleted = True
+
+    def age_checkpoint(self, number: int) -> None:
+        """The store falls back, once, on a replica that missed the newest checkpoints."""
+        if self.store.earlier and not self.checkpoint_deleted:
+            self.store.checkpoint = self.store.earlier[-1 - number % len(self.store.earlier)]
             self.checkpoint_deleted = True
 
     # ------------------------------------------------------------ the end
