@@ -10,13 +10,15 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from registry.networks.spec import NetworkSpec
+from rest_api.networks.schemas import OtherNetworkIn
 from rest_api.problems import Problem
 
 REFERENCE = "#/components/schemas/{model}"
 PROBLEM = {
     "application/problem+json": {"schema": {"$ref": REFERENCE.format(model="Problem")}},
 }
-ADDED: tuple[type[BaseModel], ...] = (Problem, NetworkSpec)
+CREATED: tuple[type[BaseModel], ...] = (NetworkSpec, OtherNetworkIn)
+ADDED: tuple[type[BaseModel], ...] = (Problem, *CREATED)
 
 
 def describe(app: FastAPI) -> dict[str, Any]:
@@ -39,7 +41,9 @@ def describe(app: FastAPI) -> dict[str, Any]:
         schemas.update(added["$defs"])
         # The endpoint takes any object, so that the spec's own errors keep the caller's paths.
         create = document["paths"]["/v1/networks"]["post"]["requestBody"]["content"]
-        create["application/json"]["schema"] = {"$ref": REFERENCE.format(model="NetworkSpec")}
+        create["application/json"]["schema"] = {
+            "anyOf": [{"$ref": REFERENCE.format(model=one.__name__)} for one in CREATED]
+        }
         for path, operations in document["paths"].items():
             if path.startswith("/v1/"):
                 for operation in operations.values():

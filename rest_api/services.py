@@ -94,7 +94,6 @@ class Services:
             key_ring=KeyRing(keys, connections.cache, metrics),
             networks=network_service,
             onnx_networks=OnnxService(
-                networks,
                 network_store,
                 network_service,
                 max_model_bytes=settings.rest_max_model_bytes,

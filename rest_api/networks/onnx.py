@@ -5,13 +5,12 @@ from __future__ import annotations
 from foundation.errors import InvalidInput
 from registry.networks.onnx.spec import OnnxSpec, StateRequest
 from registry.networks.store import NetworkStore
-from registry.records import NetworkRecords, Version, VersionDraft
+from registry.records import Version, VersionDraft
 from registry.records.networks import Network
-from registry.records.version_rows import LIVE
 from rest_api.edge.authentication import Principal
 from rest_api.networks.forms import OnnxForm
 from rest_api.networks.inspecting import Inspector
-from rest_api.networks.service import NetworkService, manifest
+from rest_api.networks.service import NetworkService
 from rest_api.problems import TooLarge
 
 
@@ -20,13 +19,11 @@ class OnnxService:
 
     def __init__(
         self,
-        networks: NetworkRecords,
         store: NetworkStore,
         service: NetworkService,
         *,
         max_model_bytes: int,
     ) -> None:
-        self._networks = networks
         self._store = store
         self._service = service
         self._max_model_bytes = max_model_bytes
@@ -52,10 +49,7 @@ class OnnxService:
             source="created",
             created_by=who.key,
         )
-        creating = self._networks.creating(who.tenant, form.name, draft, aliases=[LIVE])
-        async with creating as version:
-            await self._store.put_manifest(manifest(version))
-        return await self._networks.read(who.tenant, form.name)
+        return await self._service.record(who, form.name, draft)
 
     async def upload(
         self, who: Principal, parent: Version, data: bytes, *, promote: bool

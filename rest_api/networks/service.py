@@ -10,7 +10,7 @@ from typing import Any
 from fastapi.exceptions import RequestValidationError
 from pydantic import ValidationError
 
-from foundation.errors import Conflict, DirectContactError, InternalError
+from foundation.errors import Conflict, DirectContactError, InternalError, NotFound
 from registry.networks.manifest import Manifest
 from registry.networks.parameters import initial_parameters
 from registry.networks.spec import NetworkSpec, parse_spec
@@ -20,6 +20,7 @@ from registry.records import NetworkRecords, Version, VersionDraft, VersionRecor
 from registry.records.networks import Network
 from registry.records.version_rows import LIVE
 from rest_api.edge.authentication import Principal
+from rest_api.networks.schemas import OtherNetworkIn
 from rest_api.sessions.liveness import Liveness
 
 log = logging.getLogger(__name__)
@@ -50,6 +51,9 @@ class NetworkService:
             RequestValidationError: the spec is wrong; names each field.
             Conflict: the name is taken.
         """
+        if body.get("backend", "numpy") != "numpy":
+            return await self._create_other(who, body)
+        body = {name: value for name, value in body.items() if name != "backend"}
         try:
             spec = parse_spec(body, parameter_limit=self._max_parameters)
         except ValidationError as error:
@@ -65,10 +69,35 @@ class NetworkService:
             source="created",
             created_by=who.key,
         )
-        creating = self._networks.creating(who.tenant, spec.name, draft, aliases=[LIVE])
-        async with creating as version:
+        return await self.record(who, spec.name, draft)
+
+    async def _create_other(self, who: Principal, body: Mapping[str, Any]) -> Network:
+        """Create a network for a backend of the workers that only they know."""
+        try:
+            asked = OtherNetworkIn.model_validate(body)
+        except ValidationError as error:
+            raise RequestValidationError(error.errors(include_url=False)) from error
+        draft = VersionDraft(
+            backend=asked.backend,
+            spec=asked.spec,
+            weights="",
+            stateful=asked.stateful,
+            trainable=False,
+            parameters=0,
+            source="created",
+            created_by=who.key,
+        )
+        return await self.record(who, asked.name, draft)
+
+    async def record(self, who: Principal, name: str, draft: VersionDraft) -> Network:
+        """Write a new network down; its first version becomes `live`.
+
+        Raises:
+            Conflict: the name is taken.
+        """
+        async with self._networks.creating(who.tenant, name, draft, aliases=[LIVE]) as version:
             await self._store.put_manifest(manifest(version))
-        return await self._networks.read(who.tenant, spec.name)
+        return await self._networks.read(who.tenant, name)
 
     async def upload(
         self, who: Principal, parent: Version, weights: bytes, *, promote: bool
@@ -130,6 +159,12 @@ class NetworkService:
             NotFound: there is no such version.
         """
         version = await self._versions.read(who.tenant, network, reference)
+        if not version.weights:
+            raise NotFound(
+                f"{network} version {version.version} has no weights of its own: its backend is "
+                f"{version.backend!r}",
+                code="no_weights",
+            )
         return version.weights, await self._store.weights(version.weights)
 
     async def delete(self, who: Principal, network: str) -> None:

@@ -200,3 +200,37 @@ async def test_unknown_network_is_404(api: httpx.AsyncClient, path: str) -> None
 async def test_name_is_given_once_when_calls_race(api: httpx.AsyncClient) -> None:
     answers = await asyncio.gather(*(api.post("/v1/networks", json=DIGITS) for _ in range(6)))
     assert sorted(answer.status_code for answer in answers) == [201] + [409] * 5
+
+
+async def test_network_of_another_backend_is_recorded_as_it_comes(api: httpx.AsyncClient) -> None:
+    body = {"name": "mean", "backend": "running-mean", "spec": {"size": 3}, "stateful": True}
+    answer = await api.post("/v1/networks", json=body)
+    assert answer.status_code == 201, answer.text
+    made = answer.json()
+    assert (made["backend"], made["spec"], made["weights"]) == ("running-mean", {"size": 3}, "")
+    assert (made["stateful"], made["trainable"]) == (True, False)
+    missing = await api.get("/v1/networks/mean/versions/1/weights")
+    assert (missing.status_code, missing.json()["code"]) == (404, "no_weights")
+    upload = await api.put("/v1/networks/mean/versions/1/weights", content=b"weights")
+    assert (upload.status_code, upload.json()["code"]) == (409, "other_backend")
+
+
+@pytest.mark.parametrize(
+    ("changes", "field"),
+    [
+        ({"backend": "no name"}, "backend"),
+        ({"backend": 3}, "backend"),
+        ({"backend": "onnx"}, "backend"),
+        ({"spec": []}, "spec"),
+        ({"spec": {"text": "x" * 70_000}}, "spec"),
+        ({"stateful": "yes"}, "stateful"),
+        ({"surprise": 1}, "surprise"),
+    ],
+)
+async def test_network_of_another_backend_is_refused_with_the_field_when_it_is_wrong(
+    api: httpx.AsyncClient, changes: dict[str, Any], field: str
+) -> None:
+    body = {"name": "mean", "backend": "running-mean", "spec": {}} | changes
+    answer = await api.post("/v1/networks", json=body)
+    assert answer.status_code == 422
+    assert field in [error["field"] for error in answer.json()["errors"]]
