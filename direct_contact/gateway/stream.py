@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from google.protobuf.message import DecodeError
 
-from direct_contact.gateway import replay
+from direct_contact.gateway import replay, telling
+from direct_contact.gateway.placing import Answer, Placing, position
 from direct_contact.gateway.sockets import Socket
 from direct_contact.session import (
     CloseCode,
@@ -27,46 +28,24 @@ from protos.dc.internal.v1.envelope_pb2 import (
     RELEASE_REFUSED,
     RELEASE_SUPERSEDED,
     RELEASE_UNKNOWN,
-    Attach,
     Detach,
-    Position,
     Released,
     ToGateway,
     ToWorker,
 )
-from protos.dc.v1.stream_pb2 import (
-    NOTICE_KIND_DRAINING,
-    NOTICE_KIND_LOST,
-    NOTICE_KIND_MIGRATED,
-    NOTICE_KIND_WAITING,
-    OUTCOME_LOST,
-    Ack,
-    ClientFrame,
-    Error,
-    Notice,
-    Pong,
-    Progress,
-    ServerFrame,
-    Welcome,
-)
-from registry.live import Attachment, digest
+from protos.dc.v1.stream_pb2 import Ack, ClientFrame
+from registry.live import Attachment
 
 if TYPE_CHECKING:
     from direct_contact.gateway.hub import Hub
 
 logger = logging.getLogger(__name__)
 
-ATTACH_TRIES: Final = 4
-ATTACH_TIMEOUT_S: Final = 1.0
-"""After this long without an answer an Attach is sent again, then the worker given up."""
-
 
 class Stream:
     """A `SocketHandler`: one attachment of one session, from the upgrade to the close."""
 
     __slots__ = (
-        "_attach_answer",
-        "_attempt",
         "_commands",
         "_confirmed",
         "_ending",
@@ -89,12 +68,10 @@ class Stream:
         self.machine = ServerMachine()
         self.worker = ""
         self.heard_at = self.opened_at = hub.now()
-        self.placing: asyncio.Task[None] | None = None
+        self.placing = Placing(hub, self)
         self._hub = hub
         self._socket: Socket | None = None
         self._hello_timer: asyncio.TimerHandle | None = None
-        self._attach_answer: asyncio.Future[str] | None = None
-        self._attempt = 0
         self._commands: dict[str, bytes] = {}
         self._confirmed = False
         self._ending = False
@@ -138,7 +115,7 @@ class Stream:
             self._confirmed = True
             self._hub.spawn(self._hub.store.confirm(self.session, self.admitted.number))
         if frame.HasField("ping"):
-            self._send(ServerFrame(pong=Pong(nonce=frame.ping.nonce)))
+            self._send(telling.pong(frame.ping.nonce))
         forward = machine.state is ServerState.OPEN
         if frame.HasField("ack"):
             ack = frame.ack
@@ -203,7 +180,7 @@ class Stream:
             oldest_retained_seq=hello.oldest_retained_seq,
         )
         self._disarm_hello()
-        self.placing = self._hub.spawn(self._place(self.admitted.owner))
+        self.placing.start(self.admitted.owner)
 
     def broken(self, code: int, reason: str) -> None:
         """The socket layer refused what came."""
@@ -222,11 +199,10 @@ class Stream:
         """The link is gone; the session waits for its client to come back."""
         self._disarm_hello()
         self.machine.closed()
-        if self.placing is not None:
-            self.placing.cancel()
+        self.placing.stop()
         if self._hub.remove(self) and not self._ending:
             if self.worker:
-                self._to_worker(ToWorker(detach=Detach()))
+                self.to_worker(ToWorker(detach=Detach()))
             self._hub.spawn(self._hub.store.detach(self.session, self.admitted.number))
         logger.info(
             "stream closed",
@@ -242,7 +218,7 @@ class Stream:
 
     def fail(self, error: DirectContactError, *, close_code: int | None = None) -> None:
         """Tell the client what went wrong, then close."""
-        self._send(ServerFrame(error=_error(error)))
+        self._send(telling.failed(telling.error_message(error)))
         self.close(close_code or hub_close_code(error), f"{error.code}: {error.message}")
 
     def close(self, code: int, reason: str) -> None:
@@ -252,11 +228,7 @@ class Stream:
 
     def drain(self, reconnect_after_ms: int) -> None:
         """Tell the client that this gateway goes away."""
-        self._send(
-            ServerFrame(
-                notice=Notice(kind=NOTICE_KIND_DRAINING, reconnect_after_ms=reconnect_after_ms)
-            )
-        )
+        self._send(telling.draining(reconnect_after_ms))
 
     # ------------------------------------------------------------ finding a worker
 
@@ -264,8 +236,7 @@ class Stream:
         """The worker died, froze or let go: find another one."""
         if self.machine.state is ServerState.CLOSED:
             return
-        if self._attach_answer is not None and not self._attach_answer.done():
-            self._attach_answer.set_result("gone")
+        if self.placing.answer(Answer.GONE):
             return
         if self.machine.state is ServerState.OPEN:
             logger.info(
@@ -277,91 +248,18 @@ class Stream:
     def _move(self, target: str) -> None:
         self.machine.worker_lost()
         self._hub.leave(self)
-        self.placing = self._hub.spawn(self._place(target))
+        self.placing.start(target)
 
-    async def _place(self, worker: str) -> None:
-        """Attach to `worker`, or to one that offers itself; go on until one serves."""
-        hub = self._hub
-        take = bool(worker) and self.machine.state is not ServerState.ATTACHING
-        give_up_at = hub.now() + hub.settings.gateway_placement_timeout_s
-        avoid: set[str] = set()
-        pause_s = 0.02
-        while True:
-            try:
-                if not worker:
-                    worker, take = await hub.place(self.admitted.record, frozenset(avoid)), True
-                answer = await self._attach(worker, take=take)
-            except DirectContactError as error:
-                if not error.retryable:
-                    self.fail(error)
-                    return
-                answer = "none"
-                if self._may_give_up(give_up_at):
-                    self.fail(error, close_code=CloseCode.UNAVAILABLE)
-                    return
-            if answer == "attached":
-                return
-            if answer == "gone" and worker:
-                avoid.add(worker)
-            else:
-                avoid.clear()
-            worker = ""
-            if answer != "unknown":
-                if answer == "none":
-                    self._tell_waiting()
-                await asyncio.sleep(pause_s)
-                pause_s = min(pause_s * 1.6, 0.5)
-
-    def _may_give_up(self, give_up_at: float) -> bool:
-        # A session that was served before waits for a worker as long as its client does.
-        return self.machine.state is ServerState.ATTACHING and self._hub.now() > give_up_at
-
-    def _tell_waiting(self) -> None:
+    def tell_waiting(self) -> None:
+        """No worker is there; told once until one is."""
         if self.machine.state is ServerState.MOVING and not self._waiting_told:
             self._waiting_told = True
-            self._send(ServerFrame(notice=Notice(kind=NOTICE_KIND_WAITING)))
-
-    async def _attach(self, worker: str, *, take: bool) -> str:
-        """Ask `worker` to serve; "attached", "unknown" (not held there), "gone" or "none"."""
-        machine = self.machine
-        self.worker = worker
-        self._hub.join(self)
-        self._attach_answer = asyncio.get_running_loop().create_future()
-        self._attempt += 1
-        attach = Attach(
-            record=self.admitted.record.to_json(),
-            acknowledged=_position(machine.acknowledged),
-            shown=_position(machine.due),
-            attempt=self._attempt,
-            oldest_retained_seq=machine.oldest_retained_seq,
-            take=take,
-            above_epoch=max(machine.epoch, self.admitted.epoch),
-            resume_digest=digest("resume", self.admitted.resume_token),
-        )
-        answer = "gone"
-        try:
-            for _ in range(ATTACH_TRIES):
-                # The broker may lose one; the worker bears a repetition.
-                self._to_worker(ToWorker(attach=attach))
-                done, _ = await asyncio.wait((self._attach_answer,), timeout=ATTACH_TIMEOUT_S)
-                if done:
-                    answer = self._attach_answer.result()
-                    break
-        finally:
-            self._attach_answer = None
-        if answer != "attached":
-            self._hub.leave(self)
-        return answer
+            self._send(telling.waiting())
 
     def _attached(self, item: ToGateway) -> None:
         machine = self.machine
         answer = item.attached
-        if (
-            machine.state is ServerState.OPEN
-            or self._attach_answer is None
-            or answer.attempt != self._attempt
-        ):
-            # An earlier Attach's answer may still come, from a worker that froze and woke up.
+        if machine.state is ServerState.OPEN or not self.placing.awaits(answer.attempt):
             return
         greeting = machine.state is ServerState.ATTACHING
         frames = machine.attached(
@@ -375,32 +273,21 @@ class Stream:
         if greeting:
             self._welcome(item)
         else:
-            self._tell_moved(item)
+            self._waiting_told = False
+            for told in telling.moved(item, self.worker):
+                self._send(told)
         self._send_again(frames)
-        if not self._attach_answer.done():
-            self._attach_answer.set_result("attached")
+        self.placing.answer(Answer.ATTACHED)
 
     def _welcome(self, item: ToGateway) -> None:
-        settings = self._hub.settings
-        answer = item.attached
         self._send(
-            ServerFrame(
-                welcome=Welcome(
-                    session_id=self.session,
-                    outcome=answer.outcome,
-                    durable_seq=item.durable_seq,
-                    next_seq=self.machine.next_seq,
-                    window_seq=item.window_seq,
-                    window_bytes=item.window_bytes,
-                    resume_token=self.admitted.resume_token,
-                    resume_ttl_ms=int(self.admitted.record.resume_ttl_s * 1000),
-                    ping_interval_ms=int(settings.gateway_ping_interval_s * 1000),
-                    max_frame_bytes=self._hub.max_frame_bytes,
-                    epoch=item.epoch,
-                    lost_from=answer.lost_from,
-                    lost_to=answer.lost_to,
-                    worker=self.worker,
-                )
+            telling.welcome(
+                item,
+                self.admitted,
+                worker=self.worker,
+                next_seq=self.machine.next_seq,
+                ping_interval_s=self._hub.settings.gateway_ping_interval_s,
+                max_frame_bytes=self._hub.max_frame_bytes,
             )
         )
         logger.info(
@@ -412,24 +299,6 @@ class Stream:
                 "attachment": self.admitted.number,
             },
         )
-
-    def _tell_moved(self, item: ToGateway) -> None:
-        self._waiting_told = False
-        answer = item.attached
-        if answer.outcome == OUTCOME_LOST:
-            self._send(
-                ServerFrame(
-                    notice=Notice(
-                        kind=NOTICE_KIND_LOST,
-                        worker=self.worker,
-                        epoch=item.epoch,
-                        lost_from=answer.lost_from,
-                        lost_to=answer.lost_to,
-                    )
-                )
-            )
-        notice = Notice(kind=NOTICE_KIND_MIGRATED, worker=self.worker, epoch=item.epoch)
-        self._send(ServerFrame(notice=notice, progress=_progress(item)))
 
     # ------------------------------------------------------------ the worker's side
 
@@ -462,18 +331,18 @@ class Stream:
         if item.command_id:
             self._commands.pop(item.command_id, None)
         if not item.next_seq:
-            self._send_bytes(item.frame)
+            self._send(item.frame)
             return
         first = Cursor(item.first_seq, item.first_part)
         next_due = Cursor(item.next_seq, item.next_part)
         match machine.deliver(first, next_due):
             case Delivery.FORWARD:
-                self._send_bytes(item.frame)
+                self._send(item.frame)
             case Delivery.TRIM:
-                self._send_bytes(replay.outputs_from(item.frame, machine.due))
+                self._send(replay.outputs_from(item.frame, machine.due))
                 machine.trimmed(next_due)
             case Delivery.DROP:
-                self._send(ServerFrame(progress=_progress(item)))
+                self._send(telling.progress(item))
             case Delivery.GAP:
                 self.resynchronise()
 
@@ -487,7 +356,7 @@ class Stream:
         machine = self.machine
         if machine.state is ServerState.OPEN and not machine.syncing:
             machine.syncing = True
-            self._to_worker(ToWorker(send_after=_position(machine.acknowledged)))
+            self.to_worker(ToWorker(send_after=position(machine.acknowledged)))
 
     def _send_again(self, frames: Iterator[bytes]) -> None:
         for frame in frames:
@@ -504,42 +373,40 @@ class Stream:
             self._forward(ack.SerializeToString())
 
     def _released(self, released: Released) -> None:
-        match released.release:
-            case _ if released.release == RELEASE_ENDED:
-                self._ending = True
-                if released.HasField("error"):
-                    self._send(ServerFrame(error=released.error))
-                code = CloseCode.EXPIRED if released.HasField("error") else CloseCode.NORMAL
-                self.close(code, "the session has ended")
-            case _ if released.release == RELEASE_SUPERSEDED:
-                self._ending = True
-                self.close(CloseCode.SUPERSEDED, "another connection took the session")
-            case _ if released.release == RELEASE_REFUSED:
-                self._ending = True
-                self._send(ServerFrame(error=released.error))
-                code = CloseCode.UNAVAILABLE if released.error.retryable else CloseCode.GONE
-                self.close(code, f"{released.error.code}: {released.error.message}")
-            case _ if released.release in (RELEASE_MOVED, RELEASE_UNKNOWN):
-                if self._attach_answer is not None and not self._attach_answer.done():
-                    self._attach_answer.set_result("unknown")
-                elif self.machine.state is ServerState.OPEN:
-                    self._move(released.target)
+        release, error = released.release, released.error
+        if release in (RELEASE_MOVED, RELEASE_UNKNOWN):
+            if not self.placing.answer(Answer.UNKNOWN) and self.machine.state is ServerState.OPEN:
+                self._move(released.target)
+            return
+        later = release == RELEASE_REFUSED and error.retryable
+        if later and self.placing.answer(Answer.NO_WORKER):
+            # It could not, just now: the session store was away, or it was full meanwhile.
+            return
+        self._ending = True
+        if release == RELEASE_SUPERSEDED:
+            self.close(CloseCode.SUPERSEDED, "another connection took the session")
+            return
+        if error.code:
+            self._send(telling.failed(error))
+        if release == RELEASE_ENDED:
+            code = CloseCode.EXPIRED if error.code else CloseCode.NORMAL
+            self.close(code, "the session has ended")
+        else:
+            self.close(CloseCode.GONE, f"{error.code}: {error.message}")
 
     # ------------------------------------------------------------ sending
 
     def _forward(self, frame: bytes) -> None:
-        self._to_worker(ToWorker(frame=frame))
+        self.to_worker(ToWorker(frame=frame))
 
-    def _to_worker(self, item: ToWorker) -> None:
+    def to_worker(self, item: ToWorker) -> None:
+        """Send an item to the worker that serves, or is asked to."""
         item.session = self.session
         item.epoch = self.machine.epoch
         item.attachment = self.admitted.number
         self._hub.links.send(self.worker, item)
 
-    def _send(self, frame: ServerFrame) -> None:
-        self._send_bytes(frame.SerializeToString())
-
-    def _send_bytes(self, data: bytes) -> None:
+    def _send(self, data: bytes) -> None:
         if data and self._socket is not None:
             self._hub.stats.frames_out += 1
             self._socket.send(data)
@@ -552,25 +419,3 @@ def hub_close_code(error: DirectContactError) -> CloseCode:
     if isinstance(error, LimitExceeded):
         return CloseCode.QUOTA
     return CloseCode.UNAVAILABLE if error.retryable else CloseCode.GONE
-
-
-def _error(error: DirectContactError) -> Error:
-    return Error(
-        code=error.code,
-        message=error.message,
-        retryable=error.retryable,
-        retry_after_ms=int((error.retry_after_s or 0) * 1000),
-    )
-
-
-def _position(cursor: Cursor) -> Position:
-    seq, part, last = before(cursor)
-    return Position(seq=seq, part=part, last=last)
-
-
-def _progress(item: ToGateway) -> Progress:
-    return Progress(
-        durable_seq=item.durable_seq,
-        window_seq=item.window_seq,
-        window_bytes=item.window_bytes,
-    )
