@@ -21,7 +21,9 @@ ACK_AFTER_S = 0.05
 """An acknowledgement rides on what leaves anyway. Alone it waits for this many outputs, this long,
 or until somebody lacks credit."""
 
-_DROPPED = frozenset({"deadline_exceeded", "cancelled", "dropped"})
+_DROPPED = frozenset(
+    {"deadline_exceeded", "cancelled", "dropped", "compute_timeout", "input_quarantined"}
+)
 
 
 class Conversation:

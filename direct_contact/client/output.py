@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import Enum
-from functools import cached_property
 
 import numpy as np
 
@@ -29,6 +28,19 @@ class Output:
         latency_s: seconds from sending to receiving, measured here; resends included.
     """
 
+    __slots__ = (
+        "_tensors",
+        "compute_us",
+        "error",
+        "gathered",
+        "last",
+        "latency_s",
+        "part",
+        "payload",
+        "queue_us",
+        "seq",
+    )
+
     def __init__(
         self,
         *,
@@ -50,16 +62,20 @@ class Output:
         self.compute_us = compute_us
         self.latency_s = latency_s
         self.gathered: tuple[Output, ...] = ()
+        self._tensors: dict[str, Array] | None = None
 
     @property
     def parts(self) -> tuple[Output, ...]:
         """Every part of the answer, where they were gathered (`infer_full`); else this one."""
         return self.gathered or (self,)
 
-    @cached_property
+    @property
     def tensors(self) -> dict[str, Array]:
         """Every tensor by name, writable and owned by the caller; empty with an error."""
-        return decode_payload(self.payload)
+        tensors = self._tensors
+        if tensors is None:
+            tensors = self._tensors = decode_payload(self.payload)
+        return tensors
 
     @property
     def array(self) -> Array:
