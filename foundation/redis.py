@@ -98,7 +98,10 @@ async def connect(url: str, *, timeout_s: float, variable: str = "DC_REDIS_URL")
 
 @contextmanager
 def translated(doing: str) -> Iterator[None]:
-    """Turn redis-py's exceptions inside into ours.
+    """Turn redis-py's exceptions inside into ours, and bring back a cancellation that it lost.
+
+    redis-py sends under `asyncio.wait_for`, which until Python 3.12 drops a cancellation that comes
+    as the sending is done: the caller would go on, and whoever cancelled it wait for ever.
 
     Args:
         doing: what fails, for the message, such as ``attaching the session``.
@@ -107,8 +110,12 @@ def translated(doing: str) -> Iterator[None]:
         Unavailable: Redis does not answer, or cannot serve now.
         InternalError: Redis refuses what we sent.
     """
+    task = asyncio.current_task()
+    cancellations = task.cancelling() if task is not None else 0
     try:
         yield
+        if task is not None and task.cancelling() > cancellations:
+            raise asyncio.CancelledError
     except (exceptions.ConnectionError, exceptions.TimeoutError, OSError) as error:
         raise Unavailable(
             f"Redis does not answer for {doing}: {error}", code="redis_unavailable"

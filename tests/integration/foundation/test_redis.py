@@ -126,3 +126,24 @@ async def test_connect_fails_naming_the_url_when_nobody_is_there(
 async def test_connect_refuses_the_url_when_it_is_malformed(url: str) -> None:
     with pytest.raises(InvalidInput):
         await connect(url, timeout_s=1)
+
+
+async def test_cancellation_arrives_when_it_comes_at_any_turn_of_a_command(redis: Redis) -> None:
+    async def write_for_ever() -> None:
+        while True:
+            with translated("testing"):
+                async with redis.pipeline(transaction=False) as pipeline:
+                    for number in range(3):
+                        pipeline.set(f"key-{number}", "value")
+                    await pipeline.execute()
+
+    for turns in range(200):
+        task = asyncio.create_task(write_for_ever())
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        task.cancel()
+        await asyncio.wait({task}, timeout=1)
+        ended = task.done()
+        # However it ends: the loop must not be left with it.
+        task.cancel()
+        assert ended, f"cancelled after {turns} turns of the loop, it went on"
