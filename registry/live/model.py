@@ -83,11 +83,13 @@ class Ownership:
         epoch: higher than any before; the worker names it in every write.
         checkpoint: as last saved; None: none was.
         failures: how many owners in a row went away without releasing it.
+        trying: the input that the last one of them computed, where it told of it; 0: it did not.
     """
 
     epoch: int
     checkpoint: bytes | None
     failures: int
+    trying: int = 0
 
 
 @dataclass(frozen=True, slots=True)

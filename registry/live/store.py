@@ -7,7 +7,8 @@ All keys of a session share the hash tag ``{<session id>}``, and every change is
 - ``dc:{id}:end``: the tombstone of an ended session
 - ``dc:{id}:ticket:<digest>``: an outstanding ticket
 
-Every key expires: a session twice its resume time after the last write of its owner or gateway.
+Every key of a session expires: twice its resume time after the last write of its owner or gateway.
+``dc:since`` stays: it tells when Redis last came up without data.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from registry.live.scripting import Call, Script, Value
 
 TOMBSTONE_MS = 600_000
 """Longer than any message about an ended session can be under way."""
+SINCE = "dc:since"
 SPENT_TICKET_MS = 600_000
 """How long its owner still reads that a ticket was used or expired, and not just unknown."""
 STEADY_S = 5
@@ -55,16 +57,22 @@ class SessionStore:
         self._release = Script("release")
         self._end = Script("end")
         self._replace = Script("replace")
+        self._trying = Script("trying")
+        self._since = Script("since")
 
     # ------------------------------------------------------------------ the REST API
 
-    async def create(self, record: SessionRecord) -> None:
+    async def create(self, record: SessionRecord, *, lost: bool = False) -> None:
         """Make the session known. Repeating it changes nothing.
+
+        Args:
+            record: its facts.
+            lost: it was known before: it gets an epoch above any that was given then.
 
         Raises:
             NotFound: it has ended meanwhile.
         """
-        arguments: list[Value] = [record.to_json(), _ttl_ms(record)]
+        arguments: list[Value] = [record.to_json(), _ttl_ms(record), int(lost)]
         keys = [_record(record.id), _tombstone(record.id)]
         with translated("creating a session"):
             made = await self._create.run(self._redis, keys, arguments)
@@ -79,6 +87,15 @@ class SessionStore:
                     self._redis, [_record(record.id)], [record.to_json(), _ttl_ms(record)]
                 )
             )
+
+    async def since_ms(self) -> int:
+        """Since when, in ms since 1970, nothing was lost here.
+
+        A session that was made before and is not here was lost, or expired before the loss; one
+        that was made after has expired.
+        """
+        with translated("asking for the age of the sessions"):
+            return int(await self._since.run(self._redis, [SINCE], []))
 
     async def issue_ticket(self, session: str, *, ttl_s: float) -> str:
         """Return a ticket: the part after ``dc.ticket.`` of the client's credential.
@@ -176,8 +193,16 @@ class SessionStore:
                 f"attachment {attachment} of session {record.id} is not the newest",
                 code="superseded",
             )
-        epoch, checkpoint, failures = answer
-        return Ownership(epoch, checkpoint, failures)
+        return Ownership(*answer)
+
+    async def trying(self, session: str, *, epoch: int, seq: int) -> bool:
+        """Write down which input its owner computes, in case that ends it; 0: none any more.
+
+        Returns:
+            False: another epoch owns the session.
+        """
+        with translated("writing down what is computed"):
+            return bool(await self._trying.run(self._redis, [_record(session)], [epoch, seq]))
 
     async def save(self, saves: Sequence[Save]) -> list[bool]:
         """Write checkpoints in one round trip; False: a higher epoch owns it, or it has ended."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from foundation.clock import unix_ms
 from registry.live import LiveSession, SessionStore
@@ -43,18 +44,50 @@ class Liveness:
             after = batch[-1].id
 
     async def _ends(self, sessions: Sequence[Session]) -> dict[str, str]:
-        live = await self._store.read([session.id for session in sessions]) if sessions else []
-        reasons = {
-            session.id: ended_reason(session, state)
-            for session, state in zip(sessions, live, strict=True)
+        looked = await look(self._store, sessions)
+        return {
+            session.id: seen.reason
+            for session, seen in zip(sessions, looked, strict=True)
+            if seen.reason is not None
         }
-        return {session: reason for session, reason in reasons.items() if reason is not None}
 
 
-def ended_reason(session: Session, live: LiveSession | None) -> str | None:
-    """Why a session has ended; None: it has not."""
+class Seen(NamedTuple):
+    """A session as the store has it, and why it has ended; None: it has not."""
+
+    live: LiveSession | None
+    reason: str | None
+
+
+async def look(store: SessionStore, sessions: Sequence[Session]) -> list[Seen]:
+    """What the store knows of each session, in the order given.
+
+    Raises:
+        Unavailable: the store does not answer.
+    """
+    # Asked in any case: who asks first leaves the mark.
+    since_ms = await store.since_ms()
+    live = await store.read([session.id for session in sessions])
+    return [
+        Seen(state, _ended_reason(session, state, since_ms))
+        for session, state in zip(sessions, live, strict=True)
+    ]
+
+
+def _ended_reason(session: Session, live: LiveSession | None, since_ms: int) -> str | None:
     if session.ended_ms is not None:
         return session.ended_reason
-    if live is None:
-        return EXPIRED if unix_ms() - session.created_ms > FRESH_MS else None
-    return live.ended_reason or None
+    if live is not None:
+        return live.ended_reason or None
+    now_ms = unix_ms()
+    if now_ms - session.created_ms <= FRESH_MS:
+        return None
+    if session.created_ms < since_ms and now_ms - since_ms <= _kept_ms(session):
+        # The store lost it; its owner puts it back, or its client comes for a ticket.
+        return None
+    return EXPIRED
+
+
+def _kept_ms(session: Session) -> int:
+    # As long as the store itself keeps a session that nobody touches.
+    return int(float(session.config["resume_ttl_s"]) * 2000)

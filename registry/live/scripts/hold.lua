@@ -22,6 +22,7 @@ elseif state[3] ~= '0' then
   local taken = tonumber(state[4] or '0')
   if ARGV[9] or tonumber(redis.call('TIME')[1]) - taken >= tonumber(ARGV[8]) then
     redis.call('HSET', KEYS[1], 'failures', 0)
+    redis.call('HDEL', KEYS[1], 'trying')
   end
 end
 if tonumber(redis.call('HGET', KEYS[1], 'attachment')) < tonumber(ARGV[5]) then

@@ -7,6 +7,7 @@ if not state[1] or tonumber(state[1]) ~= tonumber(ARGV[1]) then
   return 0
 end
 redis.call('HSET', KEYS[1], 'owner', '', 'failures', 0)
+redis.call('HDEL', KEYS[1], 'trying')
 redis.call('PEXPIRE', KEYS[1], state[2])
 redis.call('PEXPIRE', KEYS[2], state[2])
 return 1
