@@ -96,8 +96,6 @@ class Outbox:
         step = machine.window_inputs // PROGRESS_SHARE
         if not wanted and window_seq - told_window < step and durable_seq - told_durable < step:
             return b""
-        if (durable_seq, window_seq) == session.progress_sent:
-            return b""
         session.progress_sent = (durable_seq, window_seq)
         return ServerFrame(
             progress=Progress(
