@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import sys
 
@@ -18,6 +19,7 @@ def main() -> None:
         sys.exit(f"ann_workers: {error.name} is missing: pip install 'direct-contact[worker]'")
     from ann_workers.backends.onnx.settings import OnnxSettings
     from ann_workers.settings import WorkerSettings
+    from ann_workers.watch import watched
     from foundation.process import run
     from foundation.settings import BrokerSettings, RedisSettings, TelemetrySettings, load
     from foundation.telemetry import configure_logging
@@ -42,7 +44,12 @@ def main() -> None:
         log_format=telemetry.log_format,
         level=telemetry.log_level,
     )
-    run("ann_workers", Worker(settings).serve)
+
+    async def serve(stop: asyncio.Event) -> None:
+        async with watched(settings[WorkerSettings].worker_compute_timeout_s):
+            await Worker(settings).serve(stop)
+
+    run("ann_workers", serve)
 
 
 if __name__ == "__main__":

@@ -28,18 +28,25 @@ from broker.links import Links
 from broker.port import Broker, Delivery
 from foundation import redis
 from foundation.clock import unix_ms
-from foundation.errors import NotFound
+from foundation.errors import NotFound, Unavailable
 from foundation.process import beat, settle_memory
 from foundation.settings import BrokerSettings, RedisSettings, Settings, TelemetrySettings
 from foundation.telemetry import Health, ProbeServer
 from foundation.telemetry.readiness import ReadinessSettings, write_ready
-from protos.dc.internal.v1.envelope_pb2 import CommandReply, CommandRequest
+from protos.dc.internal.v1.envelope_pb2 import (
+    RELEASE_MOVED,
+    CommandReply,
+    CommandRequest,
+    Released,
+)
 from protos.dc.v1.stream_pb2 import CommandResult, Error
 from registry.live import SessionStore, WorkerDirectory, WorkerInfo
 from registry.networks.store import BUCKET, NetworkStore
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
+
+    from ann_workers.hosting.session import HeldSession
 
 logger = logging.getLogger(__name__)
 
@@ -57,12 +64,14 @@ class Worker:
         # New at each start: nothing that was meant for an earlier process reaches this one.
         self.name = f"{self._own.worker_name}-{secrets.token_hex(3)}"
         self._started_ms = unix_ms()
+        self._stuck = False
 
     async def serve(self, stop: asyncio.Event) -> None:
         """Serve until `stop` is set, then hand every session over.
 
         Raises:
-            Unavailable: NATS or Redis did not answer in time at the start.
+            Unavailable: NATS or Redis did not answer in time at the start; or a computation did
+                not end, and every session was handed over.
         """
         settings = self._settings
         broker_settings = settings[BrokerSettings]
@@ -79,6 +88,7 @@ class Worker:
         broker = to_broker.result()
         self._directory = WorkerDirectory(to_store.result())
         host = self._compose(
+            stop,
             broker,
             SessionStore(to_store.result()),
             NetworkStore(broker.blobs(BUCKET), to_cache.result()),
@@ -115,7 +125,9 @@ class Worker:
             for connection in {id(r): r for r in (to_store.result(), to_cache.result())}.values():
                 await connection.aclose()
 
-    def _compose(self, broker: Broker, store: SessionStore, networks: NetworkStore) -> Host:
+    def _compose(
+        self, stop: asyncio.Event, broker: Broker, store: SessionStore, networks: NetworkStore
+    ) -> Host:
         own = self._own
         name = self.name
         self._metrics = WorkerMetrics(self._registry)
@@ -157,6 +169,10 @@ class Worker:
         host.engine = Engine(
             max_batch=own.worker_max_batch,
             inline_s=own.worker_inline_us / 1e6,
+            timeout_s=own.worker_compute_timeout_s,
+            trials=store,
+            on_stuck=lambda unsure: self._end_stuck(host, unsure, stop),
+            on_fenced=host.fenced,
             on_answers=host.answered,
             on_boundary=host.at_boundary,
             observe=self._metrics.observe,
@@ -210,6 +226,23 @@ class Worker:
             for task in running:
                 task.cancel()
         logger.info("worker stopped", extra={"worker": self.name})
+        if self._stuck:
+            raise Unavailable(
+                f"a computation took longer than {self._own.worker_compute_timeout_s:g} s "
+                "(DC_WORKER_COMPUTE_TIMEOUT_S): every session was handed over"
+            )
+
+    def _end_stuck(self, host: Host, unsure: Sequence[HeldSession], stop: asyncio.Event) -> None:
+        """The compute thread will not come back: only a new process can compute again."""
+        logger.critical(
+            "a computation takes too long: this worker hands its sessions over and ends",
+            extra={"worker": self.name, "unsure": len(unsure)},
+        )
+        self._stuck = True
+        for session in unsure:
+            # What it has learned may be half changed: it goes on from its last checkpoint.
+            host.let_go(session, Released(release=RELEASE_MOVED))
+        stop.set()
 
     def _describe(self, host: Host) -> WorkerInfo:
         return WorkerInfo(

@@ -28,6 +28,12 @@ class WorkerSettings(SettingsGroup):
         description="A batch that is expected to take longer is computed in a thread, so that the "
         "event loop is never blocked for much more than this",
     )
+    worker_compute_timeout_s: float = Field(
+        30.0,
+        gt=0,
+        description="A computation that takes longer is given up: its inputs are answered with an "
+        "error, and the worker hands its sessions over and ends",
+    )
     worker_window_inputs: int = Field(
         1024, ge=1, description="Inputs that a session may have under way"
     )

@@ -8,16 +8,17 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from ann_workers.hosting import careful
+from ann_workers.hosting.compute_thread import ComputeThread
 from ann_workers.hosting.frames import DROPPED_CODES, failure_frame, output_frame
 from ann_workers.hosting.session import HeldSession, KeptOutput, Lane
 from ann_workers.hosting.work import Work, compute, prepare
 from foundation.clock import Monotonic, monotonic
-from foundation.errors import InternalError
+from foundation.errors import InternalError, Unavailable
 
 SMOOTHING: Final = 0.1
 """Weight of the newest batch in the estimate of a lane's cost per input."""
@@ -39,8 +40,13 @@ class Engine:
     Args:
         max_batch: inputs in one batch.
         inline_s: a batch that is expected to take longer is computed in a thread.
+        timeout_s: a computation in the thread that takes longer is given up.
+        trials: where is written down what is computed for sessions under suspicion.
         on_answers: is told of sessions that have new outputs, after each batch.
         on_boundary: is told of a session at an input boundary that has a command waiting.
+        on_stuck: is told that a computation was given up: nothing is computed any more. With the
+            sessions whose private weights it may have half changed: they are not answered.
+        on_fenced: is told of a session that another worker owns.
         observe: is told of each batch's size, the longest wait in it and its duration, in s.
     """
 
@@ -49,8 +55,12 @@ class Engine:
         *,
         max_batch: int,
         inline_s: float,
+        timeout_s: float,
+        trials: careful.Trials,
         on_answers: Callable[[HeldSession], None],
         on_boundary: Callable[[HeldSession], None],
+        on_stuck: Callable[[Sequence[HeldSession]], None],
+        on_fenced: Callable[[HeldSession], None],
         observe: Callable[[int, float, float], None],
         clock: Monotonic = monotonic,
     ) -> None:
@@ -58,6 +68,10 @@ class Engine:
         self.suspended = False
         self._max_batch = max_batch
         self._inline_s = inline_s
+        self._timeout_s = timeout_s
+        self._trials = trials
+        self._on_stuck = on_stuck
+        self._on_fenced = on_fenced
         self._on_answers = on_answers
         self._on_boundary = on_boundary
         self._observe = observe
@@ -65,13 +79,15 @@ class Engine:
         self._turns: deque[Lane] = deque()
         self._computing = False
         self._armed = False
-        # One thread: models are used by one thread at a time, and replicas share the machine.
-        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="compute")
+        self._thread = ComputeThread()
+        self._careful: asyncio.Task[None] | None = None
 
     def close(self) -> None:
         """Compute no more."""
         self.suspended = True
-        self._thread.shutdown(wait=False, cancel_futures=True)
+        self._thread.close()
+        if self._careful is not None:
+            self._careful.cancel()
 
     # ------------------------------------------------------------ scheduling
 
@@ -128,15 +144,20 @@ class Engine:
         for _ in range(len(ready)):
             if len(batch) >= budget:
                 break
+            if ready[0].careful and batch:
+                break
             session = ready.popleft()
             session.scheduled = False
             if session.closed or session.paused or session.lane is not lane:
                 self.schedule(session)
                 continue
             before = len(batch)
-            self._take(session, batch, 1 if stateful else budget - before)
+            alone = stateful or session.careful
+            self._take(session, batch, 1 if alone else budget - before)
             if len(batch) > before:
                 session.busy = True
+                if session.careful:
+                    break
             else:
                 self.schedule(session)
         return batch
@@ -150,7 +171,10 @@ class Engine:
         while queue and count > 0:
             if stop_at and queue[0].input.seq > stop_at:
                 break
-            batch.append(prepare(session, queue.popleft(), train, self._clock))
+            work = prepare(session, queue.popleft(), train, self._clock)
+            if work.seq == session.fatal_seq:
+                work.error = careful.fatal(work.seq)
+            batch.append(work)
             count -= 1
 
     # ------------------------------------------------------------ computing
@@ -159,14 +183,78 @@ class Engine:
         self._computing = True
         work = [one for one in batch if one.error is None]
         started = self._clock()
+        if work and work[0].session.careful:
+            self._careful = asyncio.get_running_loop().create_task(
+                self._compute_alone(lane, batch, work[0])
+            )
+            return
         if len(work) * lane.item_s <= self._inline_s:
             compute(lane.model, work)
             self._finish(lane, batch, len(work), started)
             return
+        self._compute_in_thread(
+            lane, batch, work, lambda: self._finish(lane, batch, len(work), started)
+        )
+
+    def _compute_in_thread(
+        self, lane: Lane, batch: list[Work], work: list[Work], done: Callable[[], None]
+    ) -> None:
         self.stats.threaded += 1
         loop = asyncio.get_running_loop()
-        future = loop.run_in_executor(self._thread, compute, lane.model, work)
-        future.add_done_callback(lambda _: self._finish(lane, batch, len(work), started))
+        model = lane.model
+        given_up = False
+
+        def give_up() -> None:
+            nonlocal given_up
+            given_up = True
+            self._give_up(batch)
+
+        def finish() -> None:
+            overdue.cancel()
+            if not given_up:
+                done()
+
+        overdue = loop.call_later(self._timeout_s, give_up)
+        self._thread.run(lambda: compute(model, work), finish)
+
+    async def _compute_alone(self, lane: Lane, batch: list[Work], work: Work) -> None:
+        """Compute for a session under suspicion, while the store knows of it."""
+        session = work.session
+        owned = await careful.tell(self._trials, session, work.seq)
+        if not owned:
+            self._on_fenced(session)
+            self._finish(lane, batch, 0, self._clock())
+            return
+        started = self._clock()
+        computed = asyncio.get_running_loop().create_future()
+        self._compute_in_thread(lane, batch, [work], lambda: computed.set_result(None))
+        await computed
+        await careful.tell(self._trials, session, 0)
+        self._finish(lane, batch, 1, started)
+
+    def _give_up(self, batch: list[Work]) -> None:
+        """The thread is stuck in a batch: answer its inputs, and compute no more."""
+        self.suspended = True
+        error = Unavailable(
+            f"the computation took longer than {self._timeout_s:g} s", code="compute_timeout"
+        )
+        unsure: list[HeldSession] = []
+        answered: dict[HeldSession, None] = {}
+        now = self._clock()
+        for one in batch:
+            session = one.session
+            if session.closed:
+                continue
+            if session.trainer is not None:
+                unsure.append(session)
+                continue
+            one.error = one.error or error
+            self._answer(one, now, 0)
+            session.busy = False
+            answered[session] = None
+        for session in answered:
+            self._on_answers(session)
+        self._on_stuck(unsure)
 
     def _finish(self, lane: Lane, batch: list[Work], computed: int, started: float) -> None:
         duration_s = self._clock() - started

@@ -11,7 +11,9 @@ from typing import Final
 from foundation.errors import DirectContactError
 from protos.dc.v1.stream_pb2 import Error, Output, ServerFrame
 
-DROPPED_CODES: Final = frozenset({"dropped", "cancelled", "deadline_exceeded"})
+DROPPED_CODES: Final = frozenset(
+    {"dropped", "cancelled", "deadline_exceeded", "compute_timeout", "input_quarantined"}
+)
 """Errors of inputs that were not computed, and must not be when their history is replayed."""
 
 

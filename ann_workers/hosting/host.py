@@ -226,6 +226,7 @@ class Host:
 
     def written(self, session: HeldSession) -> None:
         """A checkpoint of the session is durable: held outputs may leave, credits moved."""
+        session.careful = False
         self.outbox.mark(session, progress=True)
 
     async def regain(self) -> None:
@@ -468,6 +469,7 @@ class Host:
             )
             for session, owned in zip(some, answers, strict=True):
                 session.touched_at = self.now()
+                session.careful = False
                 if not owned:
                     self.fenced(session)
 

@@ -65,12 +65,14 @@ class HeldSession:
         "attached",
         "busy",
         "cancelled",
+        "careful",
         "checkpointing",
         "closed",
         "commands",
         "detached_at",
         "dirty_since",
         "epoch",
+        "fatal_seq",
         "id",
         "lane",
         "machine",
@@ -119,6 +121,10 @@ class HeldSession:
         """In a lane of the engine."""
         self.busy = False
         """An input of it is being computed."""
+        self.careful = False
+        """Its inputs are computed alone, since its owners died over it."""
+        self.fatal_seq = 0
+        """The input that they died over; 0: none is known."""
         self.standing = False
         """It stands at an input boundary while a command is carried out."""
         self.closed = False

@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import logging
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Protocol
 
-from ann_workers.hosting import checkpoints, commands
+from ann_workers.hosting import careful, checkpoints, commands
 from ann_workers.hosting.networks import Networks
 from ann_workers.hosting.session import HeldSession, KeptOutput
 from ann_workers.session import WorkerMachine
@@ -43,9 +43,6 @@ from registry.live import Ownership, Seat, SessionRecord, SessionStore
 from registry.live.store import STEADY_S
 
 logger = logging.getLogger(__name__)
-
-QUARANTINE_AFTER: Final = 3
-"""A session that this many owners in a row did not outlive is not given to another one."""
 
 
 class Holder(Protocol):
@@ -242,7 +239,7 @@ class Taking:
             ),
             host.networks.get(record.tenant, record.network, record.version),
         )
-        if ownership.failures >= QUARANTINE_AFTER:
+        if ownership.failures >= careful.QUARANTINE_AFTER:
             await self._quarantine(record, ownership)
         stateful = lane.model.signature.stateful
         machine: WorkerMachine[KeptOutput] = WorkerMachine(
@@ -252,6 +249,7 @@ class Taking:
             window_bytes=settings.worker_window_bytes,
         )
         session = HeldSession(record, epoch=ownership.epoch, lane=lane, machine=machine)
+        careful.suspect(session, failures=ownership.failures, trying=ownership.trying)
         # The first touch comes early: from then on its owner does not count as failing.
         session.touched_at = host.now() - record.resume_ttl_s / 3 + STEADY_S + 1
         restored = self._restore(session, ownership)

@@ -255,3 +255,34 @@ async def test_read_answers_in_order_when_some_are_unknown(
     await store.create(record)
     assert await store.read(["ses_x", record.id, "ses_y"]) == [None, LiveSession(record), None]
     assert await store.read([]) == []
+
+
+async def test_next_owner_learns_which_input_ended_the_one_before(
+    store: SessionStore, record: SessionRecord
+) -> None:
+    await store.create(record)
+    first = await store.take(record, worker="w1", above_epoch=0)
+    assert first.trying == 0
+    assert await store.trying(record.id, epoch=first.epoch, seq=7)
+    second = await store.take(record, worker="w2", above_epoch=0)
+    assert (second.failures, second.trying) == (1, 7)
+    assert not await store.trying(record.id, epoch=first.epoch, seq=8)
+    assert await store.trying(record.id, epoch=second.epoch, seq=0)
+    third = await store.take(record, worker="w3", above_epoch=0)
+    assert (third.failures, third.trying) == (2, 0)
+
+
+@pytest.mark.parametrize("how", ["release", "checkpoint"])
+async def test_what_was_computed_is_forgotten_when_its_owner_outlived_it(
+    store: SessionStore, record: SessionRecord, how: str
+) -> None:
+    await store.create(record)
+    await store.take(record, worker="w1", above_epoch=0)
+    owned = await store.take(record, worker="w2", above_epoch=0)
+    assert await store.trying(record.id, epoch=owned.epoch, seq=7)
+    if how == "release":
+        await store.release(record.id, owned.epoch)
+    else:
+        assert await store.save([Save(record.id, owned.epoch, b"state", record)]) == [True]
+    following = await store.take(record, worker="w3", above_epoch=0)
+    assert following.trying == 0

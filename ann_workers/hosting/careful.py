@@ -1,0 +1,61 @@
+"""Computing for sessions under suspicion: whose owners, several in a row, did not outlive them.
+
+Their inputs are computed one at a time, alone, in the thread, and the session store knows which one
+is under way. So the next owner knows the input at fault when this one dies too; sessions that were
+only near it are not blamed.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import Final, Protocol
+
+from ann_workers.hosting.session import HeldSession
+from foundation.errors import CallerError, DirectContactError
+
+logger = logging.getLogger(__name__)
+
+CAREFUL_AFTER: Final = 2
+"""Owners in a row that a session outlived: two may be an accident, and cost nothing."""
+SKIP_AFTER: Final = 3
+"""An input that this many owners died over is not computed again."""
+QUARANTINE_AFTER: Final = 6
+"""A session that this many owners died over is given up: skipping inputs did not help."""
+
+
+class Trials(Protocol):
+    """What is needed of the session store."""
+
+    async def trying(self, session: str, *, epoch: int, seq: int) -> bool:
+        """Write down which input is computed; 0: none. False: another owner has the session."""
+
+
+def suspect(session: HeldSession, *, failures: int, trying: int) -> None:
+    """Judge a session that was just taken over by what happened to its earlier owners."""
+    session.careful = failures >= CAREFUL_AFTER
+    if failures >= SKIP_AFTER and trying:
+        session.fatal_seq = trying
+        logger.error(
+            "an input is skipped, since workers died over it",
+            extra={"session": session.id, "seq": trying, "failures": failures},
+        )
+
+
+def fatal(seq: int) -> CallerError:
+    """The answer to an input that workers died over."""
+    return CallerError(
+        f"input {seq} was not computed: {SKIP_AFTER} workers in a row ended over it",
+        code="input_quarantined",
+    )
+
+
+async def tell(trials: Trials, session: HeldSession, seq: int) -> bool:
+    """Tell the store what is computed now; 0: nothing. False: the session has another owner.
+
+    Computing goes on while the store is away: nobody can take the session then either.
+    """
+    try:
+        return await trials.trying(session.id, epoch=session.epoch, seq=seq)
+    except DirectContactError as error:
+        logger.warning("not written down which input is computed: %s", error.message)
+        return True
