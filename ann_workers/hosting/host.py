@@ -232,10 +232,18 @@ class Host:
     async def regain(self) -> None:
         """The lease was lost and is good again: keep only what nobody took meanwhile.
 
+        Redis may have lost its data: checkpoints are written for sessions that stand still too.
+
         Raises:
             Unavailable: the store does not answer.
         """
         await self.touch(list(self.sessions.values()))
+        kept = [
+            s for s in self.sessions.values() if s.machine.checkpoint_seq and s.machine.stateful
+        ]
+        await self.boundary.until(lambda: not any(session.checkpointing for session in kept))
+        if not await self.checkpoints.write(kept):
+            raise Unavailable("checkpoints were not written again")
 
     def answer_again(self) -> None:
         """The lease is good again: what waited leaves."""

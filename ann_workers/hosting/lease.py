@@ -46,6 +46,7 @@ class Lease:
         self._clock = clock
         self._good_until = 0.0
         self._suspended = True
+        self._regaining = False
 
     def good(self) -> bool:
         """True while this worker may answer. False stays false until `on_regained` is through."""
@@ -64,9 +65,12 @@ class Lease:
         lost = not self.good()
         async with asyncio.timeout(self._length_s):
             renewed = await self._directory.announce(self._describe(), int(self._length_s * 1000))
-        if lost or not renewed:
-            # Others may have taken sessions; or Redis lost its data, and they are put back.
+        # Others may have taken sessions; or Redis lost its data, and they are put back. What fails
+        # of it is due again.
+        self._regaining |= lost or not renewed
+        if self._regaining:
             await self._on_regained()
+            self._regaining = False
         self._good_until = asked_at + self._length_s
         self._suspended = False
         if lost:

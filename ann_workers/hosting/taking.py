@@ -126,14 +126,16 @@ class Taking:
 
     def _reattach(self, session: HeldSession, peer: str, item: ToWorker) -> None:
         due = due_after(item.attach.acknowledged)
-        if due > (session.machine.next_seq, 0):
+        claimable = session.machine.claimable
+        if due > claimable:
             error = ProtocolViolation(
-                f"hello.received_seq: input {session.machine.next_seq - 1} is the last one that "
+                f"hello.received_seq: input {claimable[0] - 1} is the last one that "
                 f"came, an output of {item.attach.acknowledged.seq} cannot have been received"
             )
             self._host.refuse(peer, item, RELEASE_REFUSED, error)
             return
-        if due < session.machine.acked:
+        # A lost range counts as acknowledged; the Welcome that told of it may be lost too.
+        if due < session.machine.acked and not session.machine.lost[1]:
             error = ProtocolViolation(
                 f"hello.received_seq: {item.attach.acknowledged.seq} came, but the outputs up to "
                 f"input {session.machine.acked_seq} were acknowledged and are kept no longer"

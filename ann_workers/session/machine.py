@@ -198,6 +198,11 @@ class WorkerMachine(Generic[OutputT]):
             self.acknowledge(due)
         self._unsent = 0
 
+    @property
+    def claimable(self) -> tuple[int, int]:
+        """No client has an output from here on: not from this owner, nor from an earlier one."""
+        return max((self.next_seq, 0), self._shown)
+
     def _drop_kept_before(self, due: tuple[int, int]) -> None:
         kept = self._kept
         while kept and (kept[0].seq, kept[0].part) < due:
