@@ -177,6 +177,10 @@ class BlockingClient:
         """See `Client.get_weights`."""
         return self._thread.wait(self._client.get_weights(name, version))
 
+    def get_onnx(self, name: str, version: int | str) -> bytes:
+        """See `Client.get_onnx`."""
+        return self._thread.wait(self._client.get_onnx(name, version))
+
     def put_weights(
         self, name: str, version: int | str, weights: bytes, *, promote: bool = False
     ) -> NetworkVersion:

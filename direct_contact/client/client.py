@@ -195,6 +195,15 @@ class Client:
         response = await self._rest.call("GET", f"networks/{name}/versions/{version}/weights")
         return response.content
 
+    async def get_onnx(self, name: str, version: int | str) -> bytes:
+        """A version as an ONNX file.
+
+        The hidden state of a created network is named in it: the metadata `dc.state` of the file
+        is what `create_onnx_network` takes as `state`.
+        """
+        response = await self._rest.call("GET", f"networks/{name}/versions/{version}/onnx")
+        return response.content
+
     async def put_weights(
         self, name: str, version: int | str, weights: bytes, *, promote: bool = False
     ) -> NetworkVersion:

@@ -118,6 +118,22 @@ async def read_weights(api: Api, who: Viewer, name: NetworkName, version: Versio
     return Response(weights, media_type=BINARY, headers={"ETag": f'"{digest}"'})
 
 
+@router.get(
+    "/{name}/versions/{version}/onnx",
+    response_class=Response,
+    responses={200: {"description": "An ONNX model", "content": {BINARY: WEIGHTS_SCHEMA}}},
+)
+async def read_onnx(api: Api, who: Viewer, name: NetworkName, version: VersionPath) -> Response:
+    """Download a version as an ONNX file.
+
+    A created network carries its hidden state as the tensors `hidden.0`, `hidden.0.next` and so
+    on; the file's metadata `dc.state` is what `state` of a network made from it should be.
+    """
+    found = await api.version_records.read(who.tenant, name, version)
+    data = await api.onnx_networks.export(found)
+    return Response(data, media_type=BINARY)
+
+
 @router.put(
     "/{name}/versions/{version}/weights",
     status_code=201,

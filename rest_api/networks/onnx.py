@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from foundation.errors import InvalidInput
+import asyncio
+
+from foundation.errors import CallerError, Conflict, InvalidInput
 from registry.networks.onnx.spec import OnnxSpec, StateRequest
+from registry.networks.spec import parse_spec
 from registry.networks.store import NetworkStore
+from registry.networks.weights import decode_weights
 from registry.records import Version, VersionDraft
 from registry.records.networks import Network
 from rest_api.edge.authentication import Principal
@@ -51,6 +55,26 @@ class OnnxService:
         )
         return await self._service.record(who, form.name, draft)
 
+    async def export(self, version: Version) -> bytes:
+        """A version as an ONNX file.
+
+        Raises:
+            Conflict: it is computed by a backend that only the workers know.
+            CallerError: `backend_unavailable`: this server has no `onnx`.
+        """
+        if version.backend not in ("onnx", "numpy"):
+            raise Conflict(
+                f"{version.network} version {version.version} is computed by the backend "
+                f"{version.backend!r}: it has no ONNX form",
+                code="other_backend",
+            )
+        weights = await self._store.weights(version.weights)
+        return (
+            weights
+            if version.backend == "onnx"
+            else await asyncio.to_thread(_exported, version, weights)
+        )
+
     async def upload(
         self, who: Principal, parent: Version, data: bytes, *, promote: bool
     ) -> Version:
@@ -84,3 +108,14 @@ class OnnxService:
                 )
         digest = await self._store.put_weights(data)
         return await self._service.derive(who, parent, digest, source="upload", promote=promote)
+
+
+def _exported(version: Version, weights: bytes) -> bytes:
+    try:
+        from registry.networks.onnx.export import export_network
+    except ImportError as error:
+        raise CallerError(
+            f"this server can't write ONNX files: {error}", code="backend_unavailable"
+        ) from error
+    spec = parse_spec(version.spec, parameter_limit=None)
+    return export_network(spec, decode_weights(weights, spec))

@@ -220,3 +220,26 @@ async def test_description_tells_of_both_bodies(api: httpx.AsyncClient) -> None:
     ]
     assert content["multipart/form-data"]["schema"]["required"] == ["name", "file"]
     await create_digits(api)
+
+
+async def test_created_network_comes_down_as_a_file_that_comes_up_again(
+    api: httpx.AsyncClient,
+) -> None:
+    layers = [{"type": "gru", "units": 4}, {"type": "dense", "units": 2}]
+    spec = {"name": "made", "input": {"shape": [3]}, "layers": layers}
+    assert (await api.post("/v1/networks", json=spec)).status_code == 201
+    down = await api.get("/v1/networks/made/versions/live/onnx")
+    assert down.status_code == 200
+    state = [{"input": "hidden.0", "output": "hidden.0.next"}]
+    up = await post(api, down.content, state=json.dumps(state))
+    assert up.status_code == 201, up.text
+    assert up.json()["stateful"]
+    assert up.json()["spec"]["batching"] == "across sessions"
+    again = await api.get("/v1/networks/net/versions/1/onnx")
+    assert again.content == down.content
+
+
+async def test_network_of_another_backend_has_no_file(api: httpx.AsyncClient) -> None:
+    await api.post("/v1/networks", json={"name": "other", "backend": "mine"})
+    answer = await api.get("/v1/networks/other/versions/1/onnx")
+    assert problem(answer)[:2] == (409, "other_backend")
