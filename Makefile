@@ -36,6 +36,14 @@ test: $(VENV)/.dev-installed ## All tests that need nothing but Python
 test-system: $(VENV)/.dev-installed | $(HADOLINT) ## The tests that need Debian packages (nginx, postgresql, docker-compose) and hadolint
 	$(BIN)/python -m pytest -m system $(ARGS)
 
+SEED ?= 1
+KILLS ?= 40
+SESSIONS ?= 10
+
+.PHONY: chaos
+chaos: $(VENV)/.dev-installed ## Faults on real processes under checked streams; SEED= KILLS= SESSIONS=
+	$(BIN)/python -m tests.chaos --seed $(SEED) --kills $(KILLS) --sessions $(SESSIONS) $(ARGS)
+
 .PHONY: check
 check: $(VENV)/.dev-installed ## Format, lint, types, import rules, generated code and documents
 	$(BIN)/ruff format --check .

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import shutil
 import signal
@@ -10,6 +11,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from direct_contact.client import Client
 from launcher.supervisor import Line, Role, Stack, StackOptions, running
@@ -54,6 +56,11 @@ class Stage:
     def pid_of(self, name: str) -> int:
         """The pid of the process that calls itself `name`."""
         return next(p.pid for p in self.stack.processes if p.name == name and p.pid is not None)
+
+    def service(self, label: str) -> dict[str, Any]:
+        """What the service of this label said when it was ready: its ports, its pid."""
+        said: dict[str, Any] = json.loads((self.stack.data.run / f"{label}.json").read_text())
+        return said
 
     async def ready(self) -> None:
         """Return when every process that is wanted is ready."""
