@@ -6,7 +6,7 @@ import asyncio
 import json
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -81,29 +81,62 @@ async def put_load(
         measure_s=shape.measure_s,
         cpus=shape.cpus,
     )
+    observed = await run_generator(
+        "benchmarks.load", plan.to_json(), target.processes, plan.warm_s + plan.measure_s
+    )
+    return sample_of(observed, len(payload))
+
+
+@dataclass(frozen=True, slots=True)
+class Observed:
+    """What a generator told, and the CPU time that others used meanwhile."""
+
+    result: dict[str, Any]
+    used_s: dict[str, float]
+    """By process."""
+    busy_s: float
+    """Of the whole machine."""
+
+
+async def run_generator(
+    module: str,
+    plan: dict[str, Any],
+    pids: Callable[[], Mapping[str, int]],
+    expected_s: float,
+) -> Observed:
+    """Run a load generator: it says "begin" and "end" around its measured window.
+
+    Raises:
+        LoadFailed: it told so, or it ended.
+    """
     generator = await asyncio.create_subprocess_exec(
-        *tethered([sys.executable, "-m", "benchmarks.load"]),
+        *tethered([sys.executable, "-m", module]),
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         limit=16 << 20,
     )
     try:
-        async with asyncio.timeout(OPENING_S + plan.warm_s + plan.measure_s):
+        async with asyncio.timeout(OPENING_S + expected_s):
             assert generator.stdin is not None
             assert generator.stdout is not None
-            generator.stdin.write(json.dumps(plan.to_json()).encode() + b"\n")
+            generator.stdin.write(json.dumps(plan).encode() + b"\n")
             await _line(generator.stdout, "begin")
-            busy, before = processes.busy_seconds(), processes.cpu_seconds(target.processes())
+            busy_s, before = processes.busy_seconds(), processes.cpu_seconds(pids())
             await _line(generator.stdout, "end")
-            after = processes.cpu_seconds(target.processes())
-            busy = processes.busy_seconds() - busy
+            after = processes.cpu_seconds(pids())
+            busy_s = processes.busy_seconds() - busy_s
             result = json.loads(await generator.stdout.readline())
+    except TimeoutError:
+        raise LoadFailed(f"{module} did not end in time") from None
     finally:
         if generator.returncode is None:
             generator.kill()
         await generator.wait()
-    return _sample(result, len(payload), before, after, busy)
+    if "error" in result:
+        raise LoadFailed(result["error"])
+    used_s = {role: after[role] - before.get(role, 0.0) for role in after}
+    return Observed(result, used_s, busy_s)
 
 
 async def _line(stream: asyncio.StreamReader, wanted: str) -> None:
@@ -116,33 +149,27 @@ async def _line(stream: asyncio.StreamReader, wanted: str) -> None:
         raise LoadFailed(reason)
 
 
-def _sample(
-    result: dict[str, Any],
-    payload_bytes: int,
-    before: dict[str, float],
-    after: dict[str, float],
-    busy_s: float,
-) -> Sample:
-    if "error" in result:
-        raise LoadFailed(result["error"])
+def sample_of(observed: Observed, payload_bytes: int = 0) -> Sample:
+    """The figures of a load."""
+    result, used_s = observed.result, observed.used_s
     answers, duration_s = result["answers"], result["duration_s"]
     if not answers:
         raise LoadFailed("no answer came")
-    used = {role: after[role] - before.get(role, 0.0) for role in after}
     generator_s = result["cpu_s"]
     figures = {
         "answers/s": answers / duration_s,
-        "MB/s": answers * payload_bytes / duration_s / 1e6,
-        "server µs": sum(used.values()) / answers * 1e6,
+        "server µs": sum(used_s.values()) / answers * 1e6,
         "generator µs": generator_s / answers * 1e6,
         "generator share": generator_s / duration_s,
-        "others share": max(0.0, busy_s - sum(used.values()) - generator_s) / duration_s,
+        "others share": max(0.0, observed.busy_s - sum(used_s.values()) - generator_s) / duration_s,
         **{f"{name} ms": value for name, value in result["latency_ms"].items()},
     }
+    if payload_bytes:
+        figures["MB/s"] = answers * payload_bytes / duration_s / 1e6
     if "p99 ms" in figures:
         figures["p99/p50"] = figures["p99 ms"] / figures["p50 ms"]
     return Sample(
         figures=figures,
-        server_us={role: seconds / answers * 1e6 for role, seconds in used.items()},
-        detail={"per_second": result["per_second"], "histogram_us": result["histogram_us"]},
+        server_us={role: seconds / answers * 1e6 for role, seconds in used_s.items()},
+        detail={name: result[name] for name in ("per_second", "histogram_us") if name in result},
     )

@@ -11,9 +11,9 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequenc
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 from benchmarks.load.plan import Door
+from benchmarks.load.rest import door_of
 from benchmarks.references.computing import SPEC_VARIABLE
 from direct_contact.client.rest import RestConnection
 from foundation.errors import Conflict
@@ -21,10 +21,13 @@ from launcher.embedded.nats import nats_answers, nats_command
 from launcher.embedded.ports import LOOPBACK, free_port
 from launcher.embedded.tether import tethered
 from launcher.supervisor import Line, Role, Stack, StackOptions, running
+from launcher.supervisor.options import MODULES
 
 ROOT = Path(__file__).parents[1]
 START_TIMEOUT_S = 30.0
 OPEN_AT_ONCE = 16
+ONE_THREAD = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
+"""As our workers do. With more threads than cores, those of BLAS spin: 3 to 10 times slower."""
 
 
 class StartFailed(Exception):
@@ -52,7 +55,7 @@ async def started(
     """A reference server, as (process, port); stopped at the end."""
     process = await asyncio.create_subprocess_exec(
         *tethered(command),
-        env={**os.environ, "PYTHONPATH": str(ROOT), **environment},
+        env={**os.environ, **ONE_THREAD, "PYTHONPATH": str(ROOT), **environment},
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
     )
@@ -208,32 +211,20 @@ class Ours:
         return Target(name, self.processes, doors)
 
 
-def door_of(stream: Mapping[str, Any]) -> Door:
-    """The door that REST's answer names."""
-    url = urlsplit(stream["url"])
-    return Door(
-        host=url.hostname or LOOPBACK,
-        port=url.port or 80,
-        talk="stream",
-        path=url.path,
-        subprotocols=(stream["subprotocol"], f"dc.ticket.{stream['ticket']}"),
-    )
-
-
 @contextlib.asynccontextmanager
 async def ours(
     directory: Path,
     *specs: Mapping[str, Any],
     workers: int = 1,
-    settings: Mapping[str, str] | None = None,
+    worker_module: str = MODULES[Role.WORKER],
 ) -> AsyncIterator[Ours]:
-    """A stack of ours with these networks, as `direct-contact up` starts it.
+    """A stack of ours with these networks, as `direct-contact up` starts it, without `DC_*`.
 
     Args:
         directory: of its own, empty.
         specs: layer specs.
         workers: how many.
-        settings: `DC_*` variables for its services; none are inherited.
+        worker_module: what runs as a worker.
     """
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("DC_")}
     options = StackOptions(
@@ -242,7 +233,8 @@ async def ours(
         stream_port=0,
         workers=workers,
         log_level="WARNING",
-        environment={**inherited, "PYTHONPATH": str(ROOT), **(settings or {})},
+        environment={**inherited, "PYTHONPATH": str(ROOT)},
+        modules={**MODULES, Role.WORKER: worker_module},
     )
     lines: list[str] = []
 

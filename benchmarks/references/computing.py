@@ -26,6 +26,7 @@ class Network:
     """
 
     def __init__(self, spec: dict[str, Any]) -> None:
+        self.features: int = spec["input"]["shape"][-1]
         parameters = initial_parameters(parse_spec(spec))
         self._weights = [
             np.ascontiguousarray(parameters[f"layers.{index}.weight"].T, dtype=np.float32)

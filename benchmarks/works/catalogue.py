@@ -2,6 +2,20 @@
 
 from __future__ import annotations
 
-from benchmarks.works.frames import BATCHED, LARGE, THROUGHPUT, UNARY
+from benchmarks.works.frames import BATCHED, LARGE, STEADY, THROUGHPUT, UNARY
+from benchmarks.works.scaling import SCALING
+from benchmarks.works.sessions import CHECKPOINTS, MEMORY, OPENING
+from benchmarks.works.starting import STARTING
 
-WORKS = (THROUGHPUT, UNARY, LARGE, BATCHED)
+WORKS = (
+    THROUGHPUT,
+    UNARY,
+    STEADY,
+    LARGE,
+    BATCHED,
+    CHECKPOINTS,
+    SCALING,
+    OPENING,
+    MEMORY,
+    STARTING,
+)

@@ -38,6 +38,7 @@ def _prepare(
     sessions: int,
     outstanding: int,
     rows: int = 0,
+    rate: float = 0.0,
     who: Sequence[str],
 ) -> Prepare:
     payload = random_payload(rows, FEATURES) if rows else random_payload(FEATURES)
@@ -50,6 +51,7 @@ def _prepare(
             Shape,
             sessions=sessions,
             outstanding=outstanding,
+            rate=rate,
             warm_s=context.warm_s,
             measure_s=context.measure_s,
             cpus=context.load_cpus,
@@ -134,6 +136,21 @@ THROUGHPUT = Work(
         Goal("answers/s", DIRECT, ">=", 0.85, PICOWS),
         Goal("server µs", BROKER, "<=", 14.0, unit="µs"),
         Goal("server µs", DIRECT, "<=", 12.0, unit="µs"),
+    ),
+)
+
+STEADY_RATE = 10_000.0
+
+STEADY = Work(
+    "steady",
+    "latency at 10,000 inputs a second from 16 sessions, sent on time whatever comes back",
+    ("p50 ms", "p99 ms", "answers/s"),
+    _prepare(
+        SMALL,
+        sessions=16,
+        outstanding=1,
+        rate=STEADY_RATE,
+        who=(BROKER, DIRECT, CHAIN, WEBSOCKETS, PICOWS),
     ),
 )
 
