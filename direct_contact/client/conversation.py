@@ -187,7 +187,7 @@ class Conversation:
 
     def _lose(self, lost_from: int, lost_to: int) -> None:
         if lost_to:
-            unanswered = self.machine.lose(lost_from, lost_to)
+            unanswered = self.machine.lose(lost_to)
             self.stats.inputs_lost += self.inbox.lost(unanswered, lost_from, lost_to)
 
     def _take_outputs(self, outputs: Iterable[pb.Output]) -> None:

@@ -692,7 +692,7 @@ class Client:
     def _lose(self, message: Message) -> None:
         lost_from, lost_to = message.lost_from, message.lost_to
         assert self.world.checkpoint_deleted, "LOST without a lost checkpoint"
-        for seq in self.machine.lose(lost_from, lost_to):
+        for seq in self.machine.lose(lost_to):
             assert seq not in self.answered
             self.answered[seq] = "lost"
             self.parts.pop(seq, None)
