@@ -145,8 +145,8 @@ class ClientMachine(Generic[ItemT]):
     def lose(self, lost_to: int) -> range:
         """The effect of inputs up to `lost_to` is gone; returns those whose answers never come.
 
-        An answer that came in part counts as never come; so do answers that were due before the lost
-        range began: outputs go on after it.
+        An answer that came in part counts as never come; so do answers that were due before the
+        lost range began: outputs go on after it.
         """
         unanswered = range(self.due.seq, min(lost_to, self.next_seq - 1) + 1)
         if lost_to >= self.due.seq:
