@@ -20,6 +20,7 @@ from ann_workers.hosting.lease import Lease
 from ann_workers.hosting.networks import Networks
 from ann_workers.hosting.outbox import Outbox
 from ann_workers.hosting.taking import Taking
+from ann_workers.hosting.warming import keep_warm
 from ann_workers.metrics import WorkerMetrics
 from ann_workers.offers import Offers
 from ann_workers.settings import WorkerSettings
@@ -200,6 +201,10 @@ class Worker:
                 tasks.create_task(host.keep(), name="keep"),
                 tasks.create_task(host.lease.run(), name="lease"),
                 tasks.create_task(beat(health), name="beat"),
+                tasks.create_task(
+                    keep_warm(host.networks, self._directory, pool=self._own.worker_pool),
+                    name="warm",
+                ),
             ]
             await host.lease.renew()
             offering = await broker.register(

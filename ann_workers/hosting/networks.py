@@ -31,11 +31,18 @@ class Networks:
     def loaded(self, key: str) -> bool:
         """True when the version `tenant.network.version` is in memory."""
         task = self._loading.get(key)
-        return task is not None and task.done()
+        return (
+            task is not None and task.done() and not task.cancelled() and task.exception() is None
+        )
 
     def names(self) -> list[str]:
-        """The versions in memory."""
-        return list(self._loading)
+        """The versions in memory; not those that are still being loaded, which may fail."""
+        return [key for key in self._loading if self.loaded(key)]
+
+    @property
+    def full(self) -> bool:
+        """True when another version would make an old one be forgotten."""
+        return len(self._loading) >= self._capacity
 
     async def get(self, tenant: str, network: str, version: int) -> Lane:
         """The lane of a version; many askers at a time cause one load.

@@ -18,6 +18,7 @@ from registry.networks.manifest import Manifest
 from registry.networks.onnx.inspection import inspect_model
 from registry.networks.onnx.spec import StateRequest
 from tests.support import silero
+from tests.support.conditions import until
 from tests.support.servers import NatsServer, RedisServer
 from tests.support.stack import TENANT, RawLink, Stack, running_stack, values
 
@@ -150,3 +151,25 @@ async def test_input_that_the_model_fails_on_is_answered_with_its_error(stack: S
     assert "one row a session" in refused.error.message
     found = [values(first.payload), values(third.payload)]
     np.testing.assert_allclose(found, oracle(data, chunks[:2]), atol=1e-5)
+
+
+async def test_network_is_loaded_ahead_by_the_workers_that_may_take_over(
+    broker: NatsBroker,
+    redis: Redis,
+    nats_server: NatsServer,
+    redis_server: RedisServer,
+    tmp_path: Path,
+) -> None:
+    async with running_stack(
+        broker, redis, nats_server, redis_server, tmp_path, workers=2
+    ) as stack:
+        await add_silero(stack)
+        record = await add_session(stack)
+        async with stack.link(record) as link:
+            await link.greet()
+            await until(
+                lambda: all(
+                    process.host.networks.loaded(f"{TENANT}.vad.1")
+                    for process in stack.processes[:2]
+                )
+            )
