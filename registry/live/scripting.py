@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from collections.abc import Sequence
 from importlib import resources
@@ -13,6 +14,10 @@ from redis.exceptions import NoScriptError
 Value = str | bytes | int
 Call = tuple[Sequence[str], Sequence[Value]]
 """The KEYS and the ARGV of one run."""
+_Waiting = tuple[Call, "asyncio.Future[Any]"]
+
+TOGETHER = 128
+"""Runs in one pipeline."""
 
 
 class Script:
@@ -22,6 +27,8 @@ class Script:
         file = resources.files("registry.live") / "scripts" / f"{name}.lua"
         self._text = file.read_text(encoding="utf-8")
         self._digest = hashlib.sha1(self._text.encode(), usedforsecurity=False).hexdigest()
+        self._waiting: list[_Waiting] = []
+        self._sending: set[asyncio.Task[None]] = set()
 
     async def run(self, redis: Redis, keys: Sequence[str], arguments: Sequence[Value]) -> Any:
         """Run it once, atomically."""
@@ -47,6 +54,47 @@ class Script:
             if isinstance(answer, Exception):
                 raise answer
         return answers
+
+    async def run_together(
+        self, redis: Redis, keys: Sequence[str], arguments: Sequence[Value]
+    ) -> Any:
+        """As `run`, but all calls of one event-loop turn share a round trip and a connection.
+
+        When a worker dies, its sessions are taken in one turn; each on a connection of its own
+        they would wait longer for new connections (25 ms for 32) than for the scripts.
+        """
+        answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        if not self._waiting:
+            asyncio.get_running_loop().call_soon(self._send_waiting, redis)
+        self._waiting.append(((keys, arguments), answer))
+        return await answer
+
+    def _send_waiting(self, redis: Redis) -> None:
+        waiting, self._waiting = self._waiting, []
+        for start in range(0, len(waiting), TOGETHER):
+            sending = asyncio.get_running_loop().create_task(
+                self._run_waiting(redis, waiting[start : start + TOGETHER])
+            )
+            self._sending.add(sending)
+            sending.add_done_callback(self._sending.discard)
+
+    async def _run_waiting(self, redis: Redis, waiting: Sequence[_Waiting]) -> None:
+        calls = [call for call, _ in waiting]
+        answers: Sequence[Any]
+        try:
+            answers = await self._pipeline(redis, calls)
+            if any(isinstance(answer, NoScriptError) for answer in answers):
+                await self._load(redis)
+                answers = await self._pipeline(redis, calls)
+        except Exception as error:  # noqa: BLE001  # each caller gets it
+            answers = [error] * len(calls)
+        for (_, future), answer in zip(waiting, answers, strict=True):
+            if future.done():
+                continue
+            if isinstance(answer, Exception):
+                future.set_exception(answer)
+            else:
+                future.set_result(answer)
 
     async def _pipeline(self, redis: Redis, calls: Sequence[Call]) -> list[Any]:
         async with redis.pipeline(transaction=False) as pipeline:

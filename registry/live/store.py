@@ -135,7 +135,7 @@ class SessionStore:
         presented = digest(kind, credential)
         resume_token = new_credential(session)
         with translated("attaching to a session"):
-            answer = await self._attach.run(
+            answer = await self._attach.run_together(
                 self._redis,
                 [_record(session), _ticket(session, presented)],
                 [kind, presented, digest("resume", resume_token), gateway],
@@ -157,12 +157,12 @@ class SessionStore:
     async def confirm(self, session: str, attachment: int) -> None:
         """The client has its Welcome: the resume token before that one is good no more."""
         with translated("confirming an attachment"):
-            await self._confirm.run(self._redis, [_record(session)], [attachment])
+            await self._confirm.run_together(self._redis, [_record(session)], [attachment])
 
     async def detach(self, session: str, attachment: int) -> None:
         """The socket of this attachment is gone; nothing happens when another one came since."""
         with translated("detaching from a session"):
-            await self._detach.run(self._redis, [_record(session)], [attachment])
+            await self._detach.run_together(self._redis, [_record(session)], [attachment])
 
     # ------------------------------------------------------------------ workers
 
@@ -185,7 +185,7 @@ class SessionStore:
         arguments: list[Value] = [record.to_json(), _ttl_ms(record), worker]
         arguments += [above_epoch, attachment]
         with translated("taking a session"):
-            answer = await self._take.run(self._redis, keys, arguments)
+            answer = await self._take.run_together(self._redis, keys, arguments)
         if not answer[0]:
             raise NotFound(f"session {record.id} has ended", code="session_ended")
         if answer[0] < 0:
@@ -220,7 +220,7 @@ class SessionStore:
         """Nobody owns it from now on; False: this epoch did not own it any more."""
         keys = [_record(session), _checkpoint(session)]
         with translated("releasing a session"):
-            return bool(await self._release.run(self._redis, keys, [epoch]))
+            return bool(await self._release.run_together(self._redis, keys, [epoch]))
 
     async def end(self, session: str, *, epoch: int | None, reason: str) -> bool:
         """Delete everything of the session and leave a tombstone.
