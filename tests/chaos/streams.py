@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -57,12 +58,15 @@ class Stream:
         self.loss_allowed = False
         """True while the state of sessions may be gone: Redis came back empty."""
         self.longest_gap_s = 0.0
+        self.slowest_s = 0.0
+        """The longest time from sending an input to its answer; set it to 0 to measure anew."""
         self.epoch = 0
         self.session: Session = client.session(network, config=config, on_notice=self._noticed)
         self._oracle = Oracle(cell, seed)
         self._interval_s = 1 / rate if rate else 0.0
         self._ahead = asyncio.Semaphore(ahead)
         self._losses: list[tuple[int, int, int]] = []
+        self._arrivals: deque[float] = deque(maxlen=64)
         self._sending: asyncio.Task[None] | None = None
         self._reading: asyncio.Task[None] | None = None
         self._loop = asyncio.get_running_loop()
@@ -110,6 +114,10 @@ class Stream:
         """The longest gap since `watch_gaps`, the present one included."""
         return max(self.longest_gap_s, self._loop.time() - max(self.answered_at, self.gaps_from))
 
+    def first_after(self, moment: float) -> float:
+        """When the first answer after this moment came, by the loop's clock; of the last 64."""
+        return next(at for at in self._arrivals if at > moment)
+
     def violated(self, what: str) -> None:
         """Note what must not be; many of one session are cut short."""
         if len(self.tally.violations) < MAX_VIOLATIONS:
@@ -149,6 +157,8 @@ class Stream:
         now = self._loop.time()
         self.longest_gap_s = max(self.longest_gap_s, now - max(self.answered_at, self.gaps_from))
         self.answered_at = now
+        self._arrivals.append(now)
+        self.slowest_s = max(self.slowest_s, output.latency_s)
         due = self.handled + 1
         if output.seq != due:
             kind = "repeated" if output.seq < due else "left out or overtaken"

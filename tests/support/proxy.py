@@ -95,6 +95,7 @@ class Connection:
         self.server = _End(self)
         self.client.other, self.server.other = self.server, self.client
         self.stalled = False
+        self.opened_at = asyncio.get_running_loop().time()
         self._proxy = proxy
 
     def cut(self) -> None:
