@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from benchmarks.works.frames import BATCHED, LARGE, STEADY, THROUGHPUT, UNARY
+from benchmarks.works.pressure import PRESSURE
 from benchmarks.works.scaling import SCALING
 from benchmarks.works.sessions import CHECKPOINTS, MEMORY, OPENING
 from benchmarks.works.starting import STARTING
@@ -17,5 +18,6 @@ WORKS = (
     SCALING,
     OPENING,
     MEMORY,
+    PRESSURE,
     STARTING,
 )
