@@ -205,7 +205,7 @@ def play(world: World, story: list[tuple[Act, int]]) -> None:
 
 
 SETTINGS = settings(
-    max_examples=300,
+    max_examples=500,
     deadline=None,
     derandomize=True,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
@@ -263,7 +263,8 @@ def long_story(seed: int, *more: Act) -> list[tuple[Act, int]]:
     return [(chance.choice(acts), chance.randrange(256)) for _ in range(300)]
 
 
-@pytest.mark.parametrize("start", range(0, 400, 100))
+# With the stories above, 11,000 of them.
+@pytest.mark.parametrize("start", range(0, 1800, 300))
 @pytest.mark.parametrize(
     ("stateful", "hold", "more"),
     [
@@ -277,7 +278,7 @@ def long_story(seed: int, *more: Act) -> list[tuple[Act, int]]:
 def test_session_keeps_its_promises_in_long_stories(
     start: int, stateful: bool, hold: bool, more: tuple[Act, ...]
 ) -> None:
-    for seed in range(start, start + 100):
+    for seed in range(start, start + 300):
         world = World(stateful=stateful, hold=hold)
         try:
             play(world, long_story(seed, *more))
