@@ -12,14 +12,16 @@ from typing import Final, Protocol
 
 from ann_workers.hosting.session import HeldSession
 from foundation.errors import CallerError, DirectContactError
+from registry.live import Ownership
 
 logger = logging.getLogger(__name__)
 
 CAREFUL_AFTER: Final = 2
 """Owners in a row that a session outlived: two may be an accident, and cost nothing."""
 SKIP_AFTER: Final = 3
-"""An input that this many owners died over is not computed again."""
-QUARANTINE_AFTER: Final = 6
+"""An input that this many careful owners in a row died over is not computed again. Workers that are
+killed for other reasons, one soon after the other, leave different inputs behind."""
+QUARANTINE_AFTER: Final = 8
 """A session that this many owners died over is given up: skipping inputs did not help."""
 
 
@@ -30,14 +32,14 @@ class Trials(Protocol):
         """Write down which input is computed; 0: none. False: another owner has the session."""
 
 
-def suspect(session: HeldSession, *, failures: int, trying: int) -> None:
+def suspect(session: HeldSession, ownership: Ownership) -> None:
     """Judge a session that was just taken over by what happened to its earlier owners."""
-    session.careful = failures >= CAREFUL_AFTER
-    if failures >= SKIP_AFTER and trying:
-        session.fatal_seq = trying
+    session.careful = ownership.failures >= CAREFUL_AFTER
+    if ownership.deaths >= SKIP_AFTER:
+        session.fatal_seq = ownership.trying
         logger.error(
             "an input is skipped, since workers died over it",
-            extra={"session": session.id, "seq": trying, "failures": failures},
+            extra={"session": session.id, "seq": ownership.trying, "deaths": ownership.deaths},
         )
 
 

@@ -84,12 +84,14 @@ class Ownership:
         checkpoint: as last saved; None: none was.
         failures: how many owners in a row went away without releasing it.
         trying: the input that the last one of them computed, where it told of it; 0: it did not.
+        deaths: how many of them ended over that input.
     """
 
     epoch: int
     checkpoint: bytes | None
     failures: int
     trying: int = 0
+    deaths: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,10 +2,11 @@
 -- previous owner is refused, so what is read is what it last wrote.
 -- KEYS: 1 record, 2 checkpoint, 3 tombstone
 -- ARGV: 1 record as JSON, 2 time to live in ms, 3 worker, 4 epoch to be exceeded, 5 attachment or 0
--- Returns {epoch, checkpoint or false, failures, trying}, {0} when the session has ended, or {-1} when a
+-- Returns {epoch, checkpoint or false, failures, trying, deaths}, {0} when the session has ended, or {-1} when a
 -- newer attachment has it: whoever serves that one must not be fenced by an old one's worker.
 -- failures counts the owners in a row that did not release: what the session does to workers.
 -- trying is the input that the last one of them computed, where it told of it; 0: it did not.
+-- deaths counts those that ended over that input, one after the other.
 if redis.call('EXISTS', KEYS[3]) == 1 then
   return {0}
 end
@@ -34,5 +35,16 @@ redis.call('HSET', KEYS[1], 'epoch', string.format('%d', epoch), 'owner', ARGV[3
 local ttl = redis.call('HGET', KEYS[1], 'ttl')
 redis.call('PEXPIRE', KEYS[1], ttl)
 redis.call('PEXPIRE', KEYS[2], ttl)
-local trying = tonumber(redis.call('HGET', KEYS[1], 'trying') or '0')
-return {epoch, redis.call('GET', KEYS[2]), failures, trying}
+-- Whoever is killed for another reason leaves an input behind too, but hardly the same one again.
+local trying = redis.call('HGET', KEYS[1], 'trying')
+local deaths = 0
+if trying then
+  deaths = 1
+  if redis.call('HGET', KEYS[1], 'suspect') == trying then
+    deaths = redis.call('HINCRBY', KEYS[1], 'deaths', 1)
+  else
+    redis.call('HSET', KEYS[1], 'suspect', trying, 'deaths', deaths)
+  end
+  redis.call('HDEL', KEYS[1], 'trying')
+end
+return {epoch, redis.call('GET', KEYS[2]), failures, tonumber(trying or '0'), deaths}

@@ -265,7 +265,7 @@ async def test_next_owner_learns_which_input_ended_the_one_before(
     assert first.trying == 0
     assert await store.trying(record.id, epoch=first.epoch, seq=7)
     second = await store.take(record, worker="w2", above_epoch=0)
-    assert (second.failures, second.trying) == (1, 7)
+    assert (second.failures, second.trying, second.deaths) == (1, 7, 1)
     assert not await store.trying(record.id, epoch=first.epoch, seq=8)
     assert await store.trying(record.id, epoch=second.epoch, seq=0)
     third = await store.take(record, worker="w3", above_epoch=0)
@@ -286,3 +286,17 @@ async def test_what_was_computed_is_forgotten_when_its_owner_outlived_it(
         assert await store.save([Save(record.id, owned.epoch, b"state", record)]) == [True]
     following = await store.take(record, worker="w3", above_epoch=0)
     assert following.trying == 0
+
+
+async def test_deaths_count_owners_that_ended_over_the_same_input(
+    store: SessionStore, record: SessionRecord
+) -> None:
+    await store.create(record)
+    found: list[tuple[int, int]] = []
+    for seq in (7, 7, 8, 8, 8, 0):
+        owned = await store.take(record, worker="w", above_epoch=0)
+        found.append((owned.trying, owned.deaths))
+        if seq:
+            await store.trying(record.id, epoch=owned.epoch, seq=seq)
+    assert found == [(0, 0), (7, 1), (7, 2), (8, 1), (8, 2), (8, 3)]
+    assert (await store.take(record, worker="w", above_epoch=0)).deaths == 0
