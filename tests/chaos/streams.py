@@ -104,6 +104,10 @@ class Stream:
         """The last input that was answered, or told to be lost."""
         return self.tally.answered + self.tally.lost
 
+    def pace(self, rate: float) -> None:
+        """Send so many inputs a second from now on."""
+        self._interval_s = 1 / rate
+
     def watch_gaps(self) -> None:
         """Measure the longest gap between answers from now on."""
         self.longest_gap_s = 0.0
@@ -131,7 +135,9 @@ class Stream:
             while True:
                 await self._ahead.acquire()
                 if self._interval_s:
-                    due_at = max(due_at + self._interval_s, self._loop.time() - self._interval_s)
+                    # What was missed is not made up for, but for one input.
+                    due_at = max(due_at, self._loop.time() - 2 * self._interval_s)
+                    due_at += self._interval_s
                     await asyncio.sleep(due_at - self._loop.time())
                 # Counted before: a cancelled send may have been numbered, and is never answered
                 # to the iterator then. Nothing is cancelled between here and its number, because

@@ -76,9 +76,10 @@ class TcpProxy:
 
     async def _connect(self, connection: Connection) -> None:
         loop = asyncio.get_running_loop()
-        for _ in range(len(self.targets)):
-            target = self.targets[self._turn % len(self.targets)]
-            self._turn += 1
+        targets, first = self.targets, self._turn
+        self._turn += 1
+        for offset in range(len(targets)):
+            target = targets[(first + offset) % len(targets)]
             try:
                 await loop.create_connection(lambda: connection.server, *target)
             except OSError:
