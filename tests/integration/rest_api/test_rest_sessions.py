@@ -289,3 +289,19 @@ async def test_sessions_of_another_tenant_do_not_exist(rest: Any, api: httpx.Asy
         assert answer.status_code == 404, answer.request.url
     for path in ("/v1/sessions", "/v1/networks"):
         assert (await other.get(path)).json()["items"] == []
+
+
+async def test_session_tells_why_it_ended_when_its_worker_ended_it(
+    api: httpx.AsyncClient, store: SessionStore
+) -> None:
+    opened = await open_session(api)
+    session = opened["session"]["id"]
+    attachment = await store.attach(opened["stream"]["ticket"], "ticket", gateway="gw-1")
+    owned = await store.take(attachment.record, worker="worker-1", above_epoch=0)
+    reason = "quarantined: 8 workers in a row ended while they held it"
+    await store.end(session, epoch=owned.epoch, reason=reason)
+    shown = (await api.get(f"/v1/sessions/{session}")).json()
+    assert (shown["state"], shown["ended_reason"]) == ("ended", reason)
+    refused = await api.post(f"/v1/sessions/{session}/tickets")
+    assert refused.status_code == 404
+    assert reason in refused.json()["detail"]
