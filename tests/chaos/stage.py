@@ -76,9 +76,10 @@ class Stage:
 
     def empty_redis(self) -> None:
         """Kill Redis, and its data with it; the supervisor starts an empty one."""
-        (redis,) = self.processes(Role.REDIS) or [None]
-        if redis is None:
+        running = self.processes(Role.REDIS)
+        if not running:
             return
+        (redis,) = running
         # Frozen first: what it still writes goes to files that are deleted already.
         self.signal(redis, signal.SIGSTOP)
         shutil.rmtree(self.stack.data.redis, ignore_errors=True)
