@@ -38,4 +38,4 @@ class Offers:
             self._reserved.append(now + RESERVATION_S)
         request = OfferRequest.FromString(delivery.payload)
         offer = Offer(worker=host.name, free=free, warm=host.networks.loaded(request.network))
-        host.spawn(self._broker.publish(delivery.reply, offer.SerializeToString()))
+        host.background.spawn(self._broker.publish(delivery.reply, offer.SerializeToString()))

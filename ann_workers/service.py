@@ -175,7 +175,7 @@ class Worker:
             on_stuck=lambda unsure: self._end_stuck(host, unsure, stop),
             on_fenced=host.fenced,
             on_answers=host.answered,
-            on_boundary=host.at_boundary,
+            on_boundary=host.desk.at_boundary,
             observe=self._metrics.observe,
         )
         host.taking = Taking(host, own)
@@ -264,7 +264,7 @@ class Worker:
 
 
 def _on_command(broker: Broker, host: Host, delivery: Delivery) -> None:
-    host.spawn(_answer_command(broker, host, delivery))
+    host.background.spawn(_answer_command(broker, host, delivery))
 
 
 async def _answer_command(broker: Broker, host: Host, delivery: Delivery) -> None:
@@ -282,6 +282,6 @@ async def _answer_command(broker: Broker, host: Host, delivery: Delivery) -> Non
         )
     else:
         answer: asyncio.Future[CommandResult] = asyncio.get_running_loop().create_future()
-        host.command(session, request.command, answer)
+        host.desk.take(session, request.command, answer)
         result = await answer
     await broker.publish(delivery.reply, CommandReply(result=result).SerializeToString())

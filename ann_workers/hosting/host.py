@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 from collections.abc import Coroutine
 from dataclasses import dataclass
@@ -11,22 +10,21 @@ from typing import Any
 
 from google.protobuf.message import DecodeError
 
-from ann_workers.hosting import commands
 from ann_workers.hosting.checkpoints import Checkpointer
+from ann_workers.hosting.command_desk import CommandDesk
 from ann_workers.hosting.engine import Engine
 from ann_workers.hosting.frames import error_message
 from ann_workers.hosting.lease import Lease
 from ann_workers.hosting.networks import Networks
 from ann_workers.hosting.outbox import Outbox
-from ann_workers.hosting.session import Arrived, HeldSession, PendingCommand
+from ann_workers.hosting.session import Arrived, HeldSession
 from ann_workers.hosting.taking import Taking, due_after
 from ann_workers.session import Accepted
 from broker.links import Links
+from foundation.background import Background
 from foundation.clock import Monotonic, monotonic
 from foundation.errors import (
     DirectContactError,
-    InternalError,
-    LimitExceeded,
     Unavailable,
 )
 from foundation.pulse import Pulse
@@ -42,8 +40,6 @@ from protos.dc.internal.v1.envelope_pb2 import (
 )
 from protos.dc.v1.stream_pb2 import (
     ClientFrame,
-    Command,
-    CommandResult,
     Notice,
     NoticeKind,
     ServerFrame,
@@ -51,9 +47,6 @@ from protos.dc.v1.stream_pb2 import (
 from registry.live import Hold, Seat, SessionStore
 
 logger = logging.getLogger(__name__)
-
-COMMANDS_WAITING = 64
-"""Commands that one session may have waiting."""
 
 
 @dataclass(slots=True)
@@ -93,23 +86,9 @@ class Host:
         self.lease: Lease
         self.boundary = Pulse()
         """Beats when sessions reach an input boundary, or their checkpoints are written."""
-        self._tasks: set[asyncio.Task[Any]] = set()
+        self.background = Background()
+        self.desk = CommandDesk(self)
         self._by_gateway: dict[str, set[HeldSession]] = {}
-
-    def spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        """Run work that outlives the call; its failure is logged."""
-        task = asyncio.get_running_loop().create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._finished)
-        return task
-
-    def _finished(self, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
-        error = None if task.cancelled() else task.exception()
-        if isinstance(error, DirectContactError):
-            logger.warning("%s: %s", error.code, error.message)
-        elif error is not None:
-            logger.error("a background task failed", exc_info=error)
 
     # ------------------------------------------------------------ what the links tell
 
@@ -204,9 +183,9 @@ class Host:
             if session.machine.computed_seq < seq < session.machine.next_seq:
                 session.cancelled.add(seq)
         if frame.HasField("command"):
-            self.command(session, frame.command, None)
+            self.desk.take(session, frame.command, None)
         if frame.HasField("bye"):
-            self.spawn(self.end(session, "closed by the client"))
+            self.background.spawn(self.end(session, "closed by the client"))
 
     def _tell_credit(self, session: HeldSession) -> None:
         machine = session.machine
@@ -249,70 +228,7 @@ class Host:
         """The lease is good again: what waited leaves."""
         self.outbox.flush()
 
-    # ------------------------------------------------------------ commands
-
-    def command(
-        self,
-        session: HeldSession,
-        command: Command,
-        answer: asyncio.Future[CommandResult] | None,
-    ) -> None:
-        """Carry the command out at its input boundary; a repeated one is only answered."""
-        known = session.results.get(command.command_id)
-        if known is not None:
-            self._answer_command(session, known, answer)
-            return
-        if len(session.commands) >= COMMANDS_WAITING:
-            error = LimitExceeded(f"commands: {COMMANDS_WAITING} may wait in one session")
-            self._answer_command(session, _failed(command, session, error), answer)
-            return
-        repeated = [w for w in session.commands if w.command.command_id == command.command_id]
-        if repeated:
-            repeated[0].answer = answer or repeated[0].answer
-            return
-        session.commands.append(PendingCommand(command, answer))
-        self.engine.schedule(session)
-
-    def at_boundary(self, session: HeldSession) -> None:
-        """The session stands between two inputs and its first command is due."""
-        session.standing = True
-        self.spawn(self._carry_out(session, session.commands.popleft()))
-
-    async def _carry_out(self, session: HeldSession, pending: PendingCommand) -> None:
-        command = pending.command
-        # It counts from here on; the boundary is this input.
-        result = CommandResult(
-            command_id=command.command_id, after_seq=session.machine.computed_seq, result="{}"
-        )
-        session.remember(result)
-        try:
-            outcome = await commands.carry_out(self, session, command)
-            result.result = json.dumps(outcome)
-        except DirectContactError as error:
-            session.results.pop(command.command_id, None)
-            result.error.CopyFrom(error_message(error))
-        except Exception:
-            logger.exception("a command failed")
-            session.results.pop(command.command_id, None)
-            result.error.CopyFrom(error_message(InternalError("the command failed")))
-        finally:
-            session.standing = False
-        self._answer_command(session, result, pending.answer)
-        self.engine.schedule(session)
-
-    def _answer_command(
-        self,
-        session: HeldSession,
-        result: CommandResult,
-        answer: asyncio.Future[CommandResult] | None,
-    ) -> None:
-        if answer is not None:
-            if not answer.done():
-                answer.set_result(result)
-            return
-        if session.attached and not session.closed:
-            frame = ServerFrame(command_result=result).SerializeToString()
-            self.outbox.send(session, ToGateway(frame=frame, command_id=result.command_id))
+    # ------------------------------------------------------------ what commands ask for
 
     def notify(self, session: HeldSession, kind: int) -> None:
         """Send a Notice to the client, if it is there."""
@@ -391,10 +307,7 @@ class Host:
         self._leave_gateway(session)
         if self.sessions.get(session.id) is session:
             del self.sessions[session.id]
-        error = Unavailable("the session moved away or ended; repeat the command", code="moved")
-        for pending in session.commands:
-            if pending.answer is not None and not pending.answer.done():
-                pending.answer.set_result(_failed(pending.command, session, error))
+        self.desk.give_up(session)
 
     def fenced(self, session: HeldSession) -> None:
         """Another worker owns the session: forget it, its client is served there."""
@@ -480,11 +393,3 @@ class Host:
                 session.careful = False
                 if not owned:
                     self.fenced(session)
-
-
-def _failed(command: Command, session: HeldSession, error: DirectContactError) -> CommandResult:
-    return CommandResult(
-        command_id=command.command_id,
-        after_seq=session.machine.computed_seq,
-        error=error_message(error),
-    )

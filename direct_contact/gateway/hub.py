@@ -16,6 +16,7 @@ from direct_contact.gateway.settings import GatewaySettings
 from direct_contact.gateway.sockets import Refusal, SocketHandler, UpgradeRequest
 from direct_contact.gateway.stream import Stream
 from direct_contact.session import CloseCode
+from foundation.background import Background
 from foundation.clock import Monotonic, monotonic
 from foundation.errors import DirectContactError
 from foundation.pulse import Pulse
@@ -84,8 +85,8 @@ class Hub:
         )
         self._broker = broker
         self._by_worker: dict[str, set[Stream]] = {}
-        self._tasks: set[asyncio.Task[Any]] = set()
         self._left = Pulse()
+        self._background = Background(self._left.beat)
 
     # ------------------------------------------------------------ life
 
@@ -96,22 +97,8 @@ class Hub:
             tasks.create_task(self._close_silent(), name="silent-clients")
 
     def spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        """Run work that outlives the call; it ends with the hub, and its failure is logged."""
-        task = asyncio.get_running_loop().create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._finished)
-        return task
-
-    def _finished(self, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
-        self._left.beat()
-        if task.cancelled():
-            return
-        error = task.exception()
-        if isinstance(error, DirectContactError):
-            logger.warning("%s: %s", error.code, error.message)
-        elif error is not None:
-            logger.error("a background task failed", exc_info=error)
+        """Run work that outlives the call; its failure is logged."""
+        return self._background.spawn(work)
 
     async def drain(self) -> None:
         """Send every client elsewhere, spread over a while, then close what is left with 4001.
@@ -133,7 +120,7 @@ class Hub:
     async def _empty(self, timeout_s: float) -> bool:
         try:
             async with asyncio.timeout(timeout_s):
-                await self._left.until(lambda: not self.streams and not self._tasks)
+                await self._left.until(lambda: not self.streams and not self._background)
         except TimeoutError:
             return False
         return True

@@ -23,6 +23,7 @@ from broker.nats.client import DirectClient
 from protos.dc.internal.v1.envelope_pb2 import Envelope, ToGateway, ToWorker
 from protos.dc.v1.stream_pb2 import Ack, ClientFrame, Hello, ServerFrame
 from protos.dc.v1.tensor_pb2 import Payload
+from tests.support.conditions import until
 from tests.support.stack import RawLink, Stack, inputs
 
 OURS = ("ann_workers", "broker", "direct_contact.gateway", "foundation", "registry")
@@ -147,7 +148,7 @@ def _count_callbacks(
     def counted_call_soon(callback: Any, *given: Any, **more: Any) -> Any:
         name = getattr(callback, "__qualname__", "")
         # The end of a task that was made before.
-        if (getattr(callback, "__module__", "") or "").startswith(OURS) and "_finished" not in name:
+        if (getattr(callback, "__module__", "") or "").startswith(OURS) and "_done" not in name:
             costs.callbacks[name] += 1
         return call_soon(callback, *given, **more)
 
@@ -167,7 +168,14 @@ async def greeted(stack: Stack, sessions: int) -> AsyncIterator[list[RawLink]]:
             await link.send(inputs=inputs(ROWS[:1]))
             await link.outputs(1)
             links.append(link)
+        await until(_attaching_is_over)
         yield links
+
+
+def _attaching_is_over() -> bool:
+    """The first frame of an attachment confirms it in Redis, in a task of its own."""
+    names = {getattr(task.get_coro(), "__qualname__", "") for task in asyncio.all_tasks()}
+    return not names & {"SessionStore.confirm", "_Pool.release"}
 
 
 async def answers(link: RawLink, count: int) -> int:
