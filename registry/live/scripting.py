@@ -46,10 +46,7 @@ class Script:
         """
         if not calls:
             return []
-        answers = await self._pipeline(redis, calls)
-        if any(isinstance(answer, NoScriptError) for answer in answers):
-            await self._load(redis)
-            answers = await self._pipeline(redis, calls)
+        answers = await self._loaded_pipeline(redis, calls)
         for answer in answers:
             if isinstance(answer, Exception):
                 raise answer
@@ -82,10 +79,7 @@ class Script:
         calls = [call for call, _ in waiting]
         answers: Sequence[Any]
         try:
-            answers = await self._pipeline(redis, calls)
-            if any(isinstance(answer, NoScriptError) for answer in answers):
-                await self._load(redis)
-                answers = await self._pipeline(redis, calls)
+            answers = await self._loaded_pipeline(redis, calls)
         except Exception as error:  # noqa: BLE001  # each caller gets it
             answers = [error] * len(calls)
         for (_, future), answer in zip(waiting, answers, strict=True):
@@ -95,6 +89,17 @@ class Script:
                 future.set_exception(answer)
             else:
                 future.set_result(answer)
+
+    async def _loaded_pipeline(self, redis: Redis, calls: Sequence[Call]) -> list[Any]:
+        answers = await self._pipeline(redis, calls)
+        # Another pipeline may load the script while this one runs: then only its first calls miss.
+        missed = [at for at, answer in enumerate(answers) if isinstance(answer, NoScriptError)]
+        if missed:
+            await self._load(redis)
+            again = await self._pipeline(redis, [calls[at] for at in missed])
+            for at, answer in zip(missed, again, strict=True):
+                answers[at] = answer
+        return answers
 
     async def _pipeline(self, redis: Redis, calls: Sequence[Call]) -> list[Any]:
         async with redis.pipeline(transaction=False) as pipeline:
