@@ -135,20 +135,22 @@ class Kind:
     Args:
         inflict: does it, and returns when nothing more is done by it.
         weight: how often it is drawn, against the others.
-        loses: the state of sessions may be gone by it.
+        empties: Redis comes back without its data.
+        moves: sessions may lose their owner.
         combined: it may strike together with others.
     """
 
     inflict: Inflict
     weight: float
-    loses: bool = False
+    empties: bool = False
+    moves: bool = False
     combined: bool = True
 
 
 KINDS: Mapping[str, Kind] = {
-    "worker-kill": Kind(_kill(Role.WORKER), 6),
-    "worker-freeze": Kind(freeze_worker, 2),
-    "worker-drain": Kind(_drain(Role.WORKER), 2),
+    "worker-kill": Kind(_kill(Role.WORKER), 6, moves=True),
+    "worker-freeze": Kind(freeze_worker, 2, moves=True),
+    "worker-drain": Kind(_drain(Role.WORKER), 2, moves=True),
     "gateway-kill": Kind(_kill(Role.GATEWAY), 4),
     "gateway-drain": Kind(_drain(Role.GATEWAY), 2),
     "link-cut": Kind(cut_links, 5),
@@ -156,10 +158,10 @@ KINDS: Mapping[str, Kind] = {
     "link-stall": Kind(stall_links, 3),
     "nats-restart": Kind(_kill(Role.NATS), 4),
     "redis-restart": Kind(_kill(Role.REDIS), 4),
-    "redis-empty": Kind(empty_redis, 2, loses=True),
-    "redis-empty-worker-kill": Kind(empty_redis_and_kill_worker, 1, loses=True),
-    "rolling-restart": Kind(restart_everything, 0.5, combined=False),
-    "scale-to-zero": Kind(scale_to_zero, 0.5, combined=False),
+    "redis-empty": Kind(empty_redis, 2, empties=True),
+    "redis-empty-worker-kill": Kind(empty_redis_and_kill_worker, 1, empties=True, moves=True),
+    "rolling-restart": Kind(restart_everything, 0.5, moves=True, combined=False),
+    "scale-to-zero": Kind(scale_to_zero, 0.5, moves=True, combined=False),
 }
 
 
@@ -180,9 +182,14 @@ class Strike:
         return self.kinds[0] if len(self.kinds) == 1 else "combined"
 
     @property
+    def empties(self) -> bool:
+        """Redis comes back without its data."""
+        return any(KINDS[kind].empties for kind in self.kinds)
+
+    @property
     def loses(self) -> bool:
-        """The state of sessions may be gone by it."""
-        return any(KINDS[kind].loses for kind in self.kinds)
+        """The state of sessions may be gone by it: Redis' data together with an owner."""
+        return self.empties and any(KINDS[kind].moves for kind in self.kinds)
 
 
 COMBINED_SHARE = 0.3

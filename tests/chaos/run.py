@@ -126,7 +126,7 @@ async def _strike(stage: Stage, streams: Sequence[Stream], strike: Strike, repor
             lambda: all(s.handled > mark for s, mark in zip(streams, marks, strict=True)),
             timeout_s=RECOVERY_S,
         )
-        if strike.loses:
+        if strike.empties:
             # Until the owners have put everything back, the next fault could lose it too.
             await _put_back(stage, streams)
     except (TimeoutError, AssertionError) as error:
