@@ -57,7 +57,7 @@ async def measure(given: argparse.Namespace, directory: Path) -> Figures:
     shape = Shape(sessions=given.sessions, outstanding=given.outstanding, measure_s=given.seconds)
     payload = random_payload(INPUTS)
     rates: dict[str, list[float]] = {"with": [], "without": []}
-    worker_us: dict[str, list[float]] = {"with": [], "without": []}
+    used_us: dict[str, list[dict[str, float]]] = {"with": [], "without": []}
     async with (
         stages.raised(directory / "with", workers=1, gateways=1) as with_them,
         stages.raised(directory / "without", workers=1, gateways=1, **WITHOUT) as without,
@@ -71,20 +71,27 @@ async def measure(given: argparse.Namespace, directory: Path) -> Figures:
             for name in order:
                 sample = await put_load(targets[name], shape, payload)
                 rates[name].append(sample.figures["answers/s"])
-                worker_us[name].append(
-                    sample.server_us.get("worker", 0) + sample.server_us.get("redis", 0)
-                )
+                used_us[name].append(sample.server_us)
     figures: dict[str, dict[str, float]] = {}
     for name, found in rates.items():
         figures[f"{name} checkpoints"] = {
             "answers/s": round(statistics.median(found)),
             "least": round(min(found)),
             "most": round(max(found)),
-            "worker+redis us": round(statistics.median(worker_us[name]), 1),
+            **{
+                f"{role} us": round(statistics.median(used[role] for used in used_us[name]), 1)
+                for role in ("worker", "redis", "gateway", "nats")
+            },
+            "all us": round(statistics.median(sum(u.values()) for u in used_us[name]), 1),
         }
     ratios = [a / b for a, b in zip(rates["with"], rates["without"], strict=True)]
     figures["cost, % (median of rounds)"] = {
-        "answers/s": round(100 * (1 - statistics.median(ratios)), 1)
+        "answers/s": round(100 * (1 - statistics.median(ratios)), 1),
+        "all us": round(
+            100 * (figures["with checkpoints"]["all us"] / figures["without checkpoints"]["all us"])
+            - 100,
+            1,
+        ),
     }
     return figures
 

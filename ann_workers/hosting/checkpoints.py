@@ -163,7 +163,8 @@ class Checkpointer:
         if session not in self._dirty:
             self._dirty[session] = None
             session.dirty_since = self._clock()
-        if dirty >= self._every_inputs or machine.hold:
+        if machine.hold:
+            # The others wait for the next tick: many in one round trip cost a third of one each.
             self._wake.set()
 
     def forget(self, session: HeldSession) -> None:
