@@ -101,6 +101,10 @@ clean: ## Remove what make made: the environment, caches, builds
 bench: $(VENV)/.bench-installed ## Measure it beside bare echoes and a hand-made chain; ARGS=--quick
 	$(BIN)/python -m benchmarks $(ARGS)
 
+.PHONY: bench-peers
+bench-peers: $(VENV)/.bench-installed ## The same work by other model servers, each in its own environment
+	$(BIN)/python -m benchmarks.peers $(ARGS)
+
 # ---------------------------------------------------------------- the environment
 
 # Debian's python3 may lack ensurepip: then the pip outside puts one in.

@@ -103,6 +103,9 @@ async def run_generator(
     plan: dict[str, Any],
     pids: Callable[[], Mapping[str, int]],
     expected_s: float,
+    *,
+    python: str = sys.executable,
+    arguments: Sequence[str] = (),
 ) -> Observed:
     """Run a load generator: it says "begin" and "end" around its measured window.
 
@@ -110,7 +113,7 @@ async def run_generator(
         LoadFailed: it told so, or it ended.
     """
     generator = await asyncio.create_subprocess_exec(
-        *tethered([sys.executable, "-m", module]),
+        *tethered([python, "-m", module, *arguments]),
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
@@ -135,6 +138,8 @@ async def run_generator(
         await generator.wait()
     if "error" in result:
         raise LoadFailed(result["error"])
+    if not after:
+        raise LoadFailed("the server ended")
     used_s = {role: after[role] - before.get(role, 0.0) for role in after}
     return Observed(result, used_s, busy_s)
 

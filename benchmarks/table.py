@@ -12,6 +12,7 @@ from rich.text import Text
 from benchmarks.statistics import Judged, Summary
 from benchmarks.works.work import Finding
 
+REASON_CHARS = 160
 NOISE = 0.1
 """Other processes that used more of a core than this disturbed a measurement."""
 
@@ -33,11 +34,11 @@ def figure(name: str, summary: Summary) -> str:
 def render(findings: Sequence[Finding]) -> Table:
     """One row for each server of each work; its goals beside it."""
     table = Table(box=SIMPLE_HEAD, pad_edge=False, show_lines=False)
-    table.add_column("work", overflow="fold")
-    table.add_column("median, and quartiles of the rounds", no_wrap=True)
-    table.add_column("server CPU, µs an answer")
+    table.add_column("work", min_width=24)
+    table.add_column("median, and quartiles of the rounds", min_width=38, max_width=52)
+    table.add_column("server CPU, µs an answer", min_width=24)
     table.add_column("load gen.", justify="right")
-    table.add_column("goals")
+    table.add_column("goals", min_width=30)
     for finding in findings:
         rounds = max((len(s) for s in finding.samples.values()), default=0)
         table.add_row(Text(finding.work.title, style="bold"), f"[dim]{rounds} rounds[/dim]")
@@ -56,10 +57,12 @@ def render(findings: Sequence[Finding]) -> Table:
                 "\n".join(figures),
                 _by_process(finding.server_us(who)),
                 _generator(summaries, who),
-                "\n".join(goals.get(who, [])),
+                "\n".join([*_multiple(finding, summaries, who), *goals.get(who, [])]),
             )
         for who, reason in finding.skipped.items():
-            table.add_row(f"  [dim]{who}[/dim]", f"[dim]not measured: {reason[:120]}[/dim]")
+            why = Text(f"not measured: {' '.join(reason.split())[:REASON_CHARS]}", style="dim")
+            why.no_wrap = False
+            table.add_row(f"  [dim]{who}[/dim]", why)
         table.add_section()
     return table
 
@@ -88,6 +91,15 @@ def print_table(findings: Sequence[Finding]) -> None:
             "repeat on a quiet machine.",
             style="yellow",
         )
+
+
+def _multiple(finding: Finding, summaries: dict[tuple[str, str], Summary], who: str) -> list[str]:
+    """The first figure beside that of the base."""
+    base, name = finding.work.base, finding.work.shown[0]
+    mine, theirs = summaries.get((who, name)), summaries.get((base, name))
+    if who == base or mine is None or theirs is None or not theirs.median:
+        return []
+    return [f"[dim]{name}: {mine.median / theirs.median:.3g} × {base}[/dim]"]
 
 
 def _judged(judged: Judged) -> str:

@@ -16,15 +16,16 @@ from typing import Any
 
 import uvloop
 
-from benchmarks.load.frames import InputMessages
+from benchmarks.load.frames import ConstantMessages, InputMessages
 from benchmarks.load.meter import Meter, histogram_us, percentiles_ms
 from benchmarks.load.plan import Door, Plan
-from benchmarks.load.talks import PlainTalk, StreamTalk
-from benchmarks.load.wires import Broken, NatsWire, WebSocketWire, Wire
+from benchmarks.load.talks import JsonTalk, PlainTalk, RawTalk, StreamTalk
+from benchmarks.load.wires import Broken, HttpWire, NatsWire, WebSocketWire, Wire
 
 OPEN_TIMEOUT_S = 30.0
 OPEN_AT_ONCE = 64
 PACE_S = 0.001
+TALKS = {"plain": PlainTalk, "stream": StreamTalk, "raw": RawTalk, "json": JsonTalk}
 
 
 async def run(plan: Plan) -> dict[str, Any]:
@@ -66,17 +67,14 @@ async def run(plan: Plan) -> dict[str, Any]:
 
 
 async def _open(plan: Plan, meter: Meter, trouble: asyncio.Future[None]) -> list[PlainTalk]:
-    by_wire = {
-        wire: InputMessages(plan.payload, websocket=wire == "websocket")
-        for wire in {door.wire for door in plan.doors}
-    }
+    kinds = {(door.wire, door.talk) for door in plan.doors}
+    messages = {kind: _messages(plan.payload, *kind) for kind in kinds}
     gate = asyncio.Semaphore(OPEN_AT_ONCE)
 
     async def one(door: Door) -> PlainTalk:
-        make = StreamTalk if door.talk == "stream" else PlainTalk
-        talk = make(
+        talk = TALKS[door.talk](
             meter,
-            by_wire[door.wire],
+            messages[door.wire, door.talk],
             outstanding=plan.outstanding,
             bundle=plan.bundle,
             expected=plan.expected,
@@ -99,12 +97,19 @@ async def _open(plan: Plan, meter: Meter, trouble: asyncio.Future[None]) -> list
     return opening.result()
 
 
+def _messages(payload: bytes, wire: str, talk: str) -> InputMessages | ConstantMessages:
+    make = ConstantMessages if talk in ("raw", "json") else InputMessages
+    return make(payload, websocket=wire == "websocket")
+
+
 async def connect(door: Door, talk: PlainTalk) -> None:
     """Open the wire to a door."""
 
     def wire() -> Wire:
         if door.wire == "nats":
             return NatsWire(talk, door.path)
+        if door.wire == "http":
+            return HttpWire(talk, f"{door.host}:{door.port}", door.path)
         return WebSocketWire(talk, f"{door.host}:{door.port}", door.path, list(door.subprotocols))
 
     await asyncio.get_running_loop().create_connection(wire, door.host, door.port)

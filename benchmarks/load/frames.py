@@ -101,6 +101,28 @@ class InputMessages:
         return websocket_header(len(body)) + body if self._websocket else body
 
 
+class ConstantMessages:
+    """Messages without a number, all alike.
+
+    Args:
+        message: what is sent.
+        websocket: as whole masked WebSocket messages.
+    """
+
+    def __init__(self, message: bytes, *, websocket: bool) -> None:
+        self._message = websocket_message(message) if websocket else message
+
+    def one(self, seq: int) -> bytes:
+        """A message."""
+        del seq
+        return self._message
+
+    def bundle(self, first: int, count: int, acknowledged: int = 0) -> bytes:
+        """As many messages."""
+        del first, acknowledged
+        return self._message * count
+
+
 def websocket_message(data: bytes, *, opcode: int = _BINARY) -> bytes:
     """Any message of a client."""
     return websocket_header(len(data), opcode=opcode) + masked(data)

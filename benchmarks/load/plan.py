@@ -15,9 +15,10 @@ class Door:
 
     host: str
     port: int
-    talk: Literal["plain", "stream"] = "plain"
-    """`plain`: one message back for each; `stream`: the protocol `dc.v1`."""
-    wire: Literal["websocket", "nats"] = "websocket"
+    talk: Literal["plain", "stream", "raw", "json"] = "plain"
+    """`plain`: one frame back for each; `stream`: the protocol `dc.v1`; `raw` and `json`: the
+    payload as it is, one answer back for each."""
+    wire: Literal["websocket", "nats", "http"] = "websocket"
     path: str = "/"
     """With `nats`: the subject."""
     subprotocols: tuple[str, ...] = ()
@@ -34,7 +35,7 @@ class Plan:
     doors: tuple[Door, ...]
     """One for each session."""
     payload: bytes
-    """A serialized `Payload`: every input."""
+    """Every input: a serialized `Payload`; with `raw` and `json`, a whole message."""
     expected: tuple[float, ...] = ()
     """The first values of the right answer to the first input; empty: nothing is checked."""
     outstanding: int = 1

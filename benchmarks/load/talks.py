@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import time
 from array import array
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
-from benchmarks.load.frames import MAX_SEQ, InputMessages, acknowledgement, websocket_message
+from benchmarks.load.frames import (
+    MAX_SEQ,
+    ConstantMessages,
+    InputMessages,
+    acknowledgement,
+    websocket_message,
+)
 from benchmarks.load.meter import Meter
-from benchmarks.load.wires import Broken, NatsWire, Wire
+from benchmarks.load.wires import Broken, HttpWire, NatsWire, Wire
 from protos.dc.v1.stream_pb2 import Bye, ClientFrame, Hello, ServerFrame
 from protos.dc.v1.tensor_pb2 import Payload
 
@@ -35,7 +42,7 @@ class PlainTalk:
     def __init__(
         self,
         meter: Meter,
-        messages: InputMessages,
+        messages: InputMessages | ConstantMessages,
         *,
         outstanding: int,
         bundle: bool,
@@ -66,7 +73,7 @@ class PlainTalk:
     def message(self, data: bytes) -> None:
         """An answer."""
         if self._expected and not self._answered:
-            self._check(ServerFrame.FromString(data))
+            self._check(self.values_of(data))
         self._answered += 1
         self._came += 1
 
@@ -121,7 +128,7 @@ class PlainTalk:
             if acknowledged:
                 # It rides on the last input, as a client would let it.
                 messages[-1] = self._messages.bundle(self._sent, 1, acknowledged)
-        if isinstance(wire, NatsWire):
+        if isinstance(wire, NatsWire | HttpWire):
             wire.write(wire.framed(messages))
         else:
             wire.write(messages[0] if len(messages) == 1 else b"".join(messages))
@@ -135,14 +142,38 @@ class PlainTalk:
         if self._wire is not None:
             self._wire.bye()
 
-    def _check(self, frame: ServerFrame) -> None:
-        output = frame.outputs[0]
-        if output.HasField("error"):
-            raise Broken(f"the first input failed: {output.error.message}")
-        values = array("f", Payload.FromString(output.payload).tensors[0].data)
+    def values_of(self, data: bytes) -> Sequence[float]:
+        """The values in an answer."""
+        return _values(ServerFrame.FromString(data))
+
+    def _check(self, values: Sequence[float]) -> None:
         for index, (got, wanted) in enumerate(zip(values, self._expected, strict=False)):
             if abs(got - wanted) > TOLERANCE:
                 raise Broken(f"value {index} of the first answer is {got}, expected {wanted}")
+
+
+class RawTalk(PlainTalk):
+    """Answers are bare float32."""
+
+    def values_of(self, data: bytes) -> Sequence[float]:
+        """The values in an answer."""
+        return array("f", data)
+
+
+class JsonTalk(PlainTalk):
+    """Answers are JSON objects with the values under `output`."""
+
+    def values_of(self, data: bytes) -> Sequence[float]:
+        """The values in an answer."""
+        values: list[float] = json.loads(data)["output"]
+        return values
+
+
+def _values(frame: ServerFrame) -> Sequence[float]:
+    output = frame.outputs[0]
+    if output.HasField("error"):
+        raise Broken(f"the first input failed: {output.error.message}")
+    return array("f", Payload.FromString(output.payload).tensors[0].data)
 
 
 class StreamTalk(PlainTalk):
@@ -163,7 +194,7 @@ class StreamTalk(PlainTalk):
         outputs = frame.outputs
         if outputs:
             if self._expected and not self._answered:
-                self._check(frame)
+                self._check(_values(frame))
             count = len(outputs)
             newest = outputs[count - 1]
             if newest.seq != self._answered + count or newest.HasField("error"):

@@ -28,7 +28,7 @@ class Network:
     def __init__(self, spec: dict[str, Any]) -> None:
         self.features: int = spec["input"]["shape"][-1]
         parameters = initial_parameters(parse_spec(spec))
-        self._weights = [
+        self.weights = [
             np.ascontiguousarray(parameters[f"layers.{index}.weight"].T, dtype=np.float32)
             for index, _ in enumerate(spec["layers"])
         ]
@@ -40,7 +40,7 @@ class Network:
 
     def compute(self, x: Vector) -> Vector:
         """The output for float32[features] or float32[rows, features]."""
-        for weight in self._weights:
+        for weight in self.weights:
             x = np.tanh(x @ weight)
         return x
 

@@ -124,6 +124,7 @@ UNARY = Work(
         Goal("p99/p50", BROKER, "<=", 2.0),
         Goal("p99/p50", DIRECT, "<=", 2.0),
     ),
+    base=CHAIN,
 )
 
 THROUGHPUT = Work(
@@ -137,6 +138,7 @@ THROUGHPUT = Work(
         Goal("server µs", BROKER, "<=", 14.0, unit="µs"),
         Goal("server µs", DIRECT, "<=", 12.0, unit="µs"),
     ),
+    base=CHAIN,
 )
 
 STEADY_RATE = 10_000.0
@@ -152,6 +154,7 @@ STEADY = Work(
         rate=STEADY_RATE,
         who=(BROKER, DIRECT, CHAIN, WEBSOCKETS, PICOWS),
     ),
+    base=CHAIN,
 )
 
 LARGE = Work(
@@ -163,6 +166,7 @@ LARGE = Work(
         Goal("MB/s", BROKER, ">=", 1.0, CHAIN),
         Goal("MB/s", DIRECT, ">=", 0.8, WEBSOCKETS),
     ),
+    base=CHAIN,
 )
 
 BATCHED = Work(
@@ -172,4 +176,5 @@ BATCHED = Work(
     _prepare(
         BATCHABLE, sessions=16, outstanding=16, who=(BROKER, DIRECT, CHAIN, WEBSOCKETS, PICOWS)
     ),
+    base=CHAIN,
 )

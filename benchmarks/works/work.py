@@ -64,6 +64,8 @@ class Work:
     shown: tuple[str, ...]
     prepare: Prepare
     goals: tuple[Goal, ...] = ()
+    base: str = ""
+    """A variant: the first figure of the others is shown as a multiple of its."""
     rounds: int = 0
     """At most so many; 0: as many as asked for."""
 
@@ -101,8 +103,18 @@ class Finding:
         }
 
 
+async def _twice(variant: Variant) -> Sample:
+    try:
+        return await variant.measure()
+    except LoadFailed:
+        return await variant.measure()
+
+
 async def measure(work: Work, context: Context) -> Finding:
-    """Run the rounds: A B C A B C …, so that a disturbance meets all variants alike."""
+    """Run the rounds: A B C A B C …, so that a disturbance meets all variants alike.
+
+    A measurement that fails is repeated once; then its variant is left out, with the reason.
+    """
     finding = Finding(work)
     started_at = time.monotonic()
     context.directory.mkdir(parents=True, exist_ok=True)
@@ -115,7 +127,7 @@ async def measure(work: Work, context: Context) -> Finding:
                     continue
                 context.say(f"{work.name}: round {number + 1} of {rounds}, {variant.name}")
                 try:
-                    sample = await variant.measure()
+                    sample = await _twice(variant)
                 except (LoadFailed, DirectContactError) as error:
                     finding.skipped[variant.name] = str(error)
                     finding.samples.pop(variant.name, None)

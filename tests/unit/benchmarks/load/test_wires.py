@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks.load.wires import NatsWire, WebSocketWire, Wire
+from benchmarks.load.wires import HttpWire, NatsWire, WebSocketWire, Wire
 
 UPGRADED = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n\r\n"
 
@@ -106,3 +106,17 @@ def test_nats_wire_finds_every_answer_when_bytes_come_in_pieces(step: int) -> No
     assert heard.messages == [b"\r\n\r\n", b"hi"]
     assert transport.written.endswith(b"PONG\r\n")
     assert wire.framed([b"abc"]).startswith(b"PUB work _INBOX.")
+
+
+@pytest.mark.parametrize("step", [1, 9, 10_000])
+def test_http_wire_finds_every_answer_when_bytes_come_in_pieces(step: int) -> None:
+    heard, transport = Heard(), Transport()
+    wire = HttpWire(heard, "host", "/predict")
+    wire.connection_made(transport)  # type: ignore[arg-type]
+    assert heard.opens == 1
+    data = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nserver: x\r\n\r\n{\r\n\r}"
+    data += b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n"
+    for start in range(0, len(data), step):
+        wire.data_received(data[start : start + step])
+    assert heard.messages == [b"{\r\n\r}", b""]
+    assert wire.framed([b"{}"]).endswith(b"Content-Length: 2\r\n\r\n{}")

@@ -1,0 +1,1 @@
+"""Load generators for the peers that need a client of their own. They import no more than that."""
