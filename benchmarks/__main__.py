@@ -26,7 +26,9 @@ def arguments(given: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "--only", default="", metavar="NAME,…", help="these works: " + ", ".join(names)
     )
-    parser.add_argument("--who", default="", metavar="NAME,…", help="these servers only")
+    parser.add_argument(
+        "--who", default="", metavar="NAME,…", help="only these, as the table calls them"
+    )
     parser.add_argument("--quick", action="store_true", help="3 short rounds: a first impression")
     parser.add_argument("--rounds", type=int, help="of each work (default 7)")
     parser.add_argument("--seconds", type=float, help="of each measurement (default 3)")
@@ -35,7 +37,7 @@ def arguments(given: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--no-plots", action="store_true", help="write no PNG files")
     options = parser.parse_args(given)
     options.works = _chosen(parser, options.only)
-    options.who = frozenset(filter(None, options.who.split(",")))
+    options.who = frozenset(name.strip() for name in options.who.split(",") if name.strip())
     options.rounds = options.rounds or (3 if options.quick else 7)
     options.seconds = options.seconds or (1.0 if options.quick else 3.0)
     if not 1 <= options.rounds <= MAX_ROUNDS:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import matplotlib as mpl
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from benchmarks.works.work import Finding
 
@@ -37,6 +38,7 @@ def _bars(finding: Finding) -> Figure:
         above = [summaries[one, name].high - summaries[one, name].median for one in who]
         colours = [OURS if one.startswith("ours") else THEIRS for one in who]
         axes.barh(who, medians, xerr=[below, above], color=colours, ecolor="#444", capsize=2)
+        axes.xaxis.set_major_locator(MaxNLocator(4))
         axes.set_xlabel(name, fontsize=9)
         axes.tick_params(labelsize=8, labelleft=index == 0)
         axes.spines[["top", "right"]].set_visible(False)

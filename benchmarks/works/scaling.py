@@ -20,7 +20,7 @@ from benchmarks.works.work import Context, Variant, Work
 from launcher.embedded.tether import tethered
 
 ONE, TWO = "1 worker", "2 workers"
-BARE_ONE, BARE_TWO = "bare numpy, 1 process", "bare numpy, 2 processes"
+BARE_ONE, BARE_TWO = "bare numpy (1 process)", "bare numpy (2 processes)"
 
 
 @asynccontextmanager

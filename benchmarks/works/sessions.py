@@ -32,7 +32,7 @@ from launcher.embedded.tether import tethered
 
 ON, OFF = "checkpoints on", "checkpoints off"
 _FREE = "benchmarks.references.free_checkpoints"
-DIRECT_ON, DIRECT_OFF = "direct, checkpoints on", "direct, checkpoints off"
+DIRECT_ON, DIRECT_OFF = "checkpoints on (direct)", "checkpoints off (direct)"
 
 
 @asynccontextmanager

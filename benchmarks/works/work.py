@@ -16,9 +16,8 @@ CHAIN = "chain"
 WEBSOCKETS, PICOWS = "websockets in place", "picows in place"
 WEBSOCKETS_ECHO, PICOWS_ECHO = "websockets echo", "picows echo"
 NATS = "NATS request/reply"
-BROKER, DIRECT = "ours, broker", "ours, direct"
-BUNDLED = "ours, bundled"
-OFFLOAD = "ours"
+BROKER, DIRECT = "ours (broker)", "ours (direct)"
+BUNDLED = "ours (bundled)"
 
 
 @dataclass(frozen=True, slots=True)
