@@ -7,7 +7,7 @@ POOLS_CHANGED = "dc.pools.changed"
 
 
 def worker_in(worker: str) -> str:
-    """Where gateways send `WorkerEnvelope`s to one worker."""
+    """Where gateways send their `Envelope`s to one worker."""
     return f"dc.w.{worker}.in"
 
 
@@ -17,7 +17,7 @@ def worker_commands(worker: str) -> str:
 
 
 def gateway_out(gateway: str) -> str:
-    """Where workers send `GatewayEnvelope`s to one gateway."""
+    """Where workers send their `Envelope`s to one gateway."""
     return f"dc.g.{gateway}.out"
 
 

@@ -9,9 +9,9 @@ from typing import Final, Protocol
 
 from ann_workers.hosting import commands
 from ann_workers.hosting.engine import Engine
-from ann_workers.hosting.frames import error_message
 from ann_workers.hosting.outbox import Outbox
 from ann_workers.hosting.session import HeldSession, PendingCommand
+from broker.messages import error_message
 from foundation.background import Background
 from foundation.errors import DirectContactError, InternalError, LimitExceeded, Unavailable
 from protos.dc.internal.v1.envelope_pb2 import ToGateway

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from typing import Final
 
+from broker.messages import error_message
 from foundation.errors import DirectContactError
-from protos.dc.v1.stream_pb2 import Error, Output, ServerFrame
+from protos.dc.v1.stream_pb2 import Output, ServerFrame
 
 DROPPED_CODES: Final = frozenset(
     {"dropped", "cancelled", "deadline_exceeded", "compute_timeout", "input_quarantined"}
@@ -66,13 +67,3 @@ def failure_frame(seq: int, error: DirectContactError, *, part: int = 0) -> byte
     return ServerFrame(
         outputs=(Output(seq=seq, part=part, last=True, error=error_message(error)),)
     ).SerializeToString()
-
-
-def error_message(error: DirectContactError) -> Error:
-    """The error as it travels."""
-    return Error(
-        code=error.code,
-        message=error.message,
-        retryable=error.retryable,
-        retry_after_ms=int((error.retry_after_s or 0) * 1000),
-    )

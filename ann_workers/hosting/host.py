@@ -13,7 +13,6 @@ from google.protobuf.message import DecodeError
 from ann_workers.hosting.checkpoints import Checkpointer
 from ann_workers.hosting.command_desk import CommandDesk
 from ann_workers.hosting.engine import Engine
-from ann_workers.hosting.frames import error_message
 from ann_workers.hosting.lease import Lease
 from ann_workers.hosting.networks import Networks
 from ann_workers.hosting.outbox import Outbox
@@ -21,6 +20,7 @@ from ann_workers.hosting.session import Arrived, HeldSession
 from ann_workers.hosting.taking import Taking, due_after
 from ann_workers.session import Accepted
 from broker.links import Links
+from broker.messages import error_message
 from foundation.background import Background
 from foundation.clock import Monotonic, monotonic
 from foundation.errors import (

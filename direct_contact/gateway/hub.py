@@ -51,7 +51,7 @@ class GatewayStats:
 class Hub:
     """Admits clients, keeps their streams, and hands what workers send to the right one."""
 
-    settings_commands: Final = 64
+    commands_unanswered: Final = 64
     """Stream commands that may be unanswered in one session."""
 
     def __init__(

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from google.protobuf.message import DecodeError
 
+from broker.messages import error_message
 from direct_contact.gateway import replay, telling
 from direct_contact.gateway.placing import Answer, Placing, position
 from direct_contact.gateway.sockets import Socket
@@ -56,7 +57,6 @@ class Stream:
         "admitted",
         "heard_at",
         "machine",
-        "opened_at",
         "placing",
         "session",
         "worker",
@@ -67,7 +67,7 @@ class Stream:
         self.session: str = admitted.record.id
         self.machine = ServerMachine()
         self.worker = ""
-        self.heard_at = self.opened_at = hub.now()
+        self.heard_at = hub.now()
         self.placing = Placing(hub, self)
         self._hub = hub
         self._socket: Socket | None = None
@@ -164,7 +164,7 @@ class Stream:
         return self.machine.accept(first_seq=first, count=count, frame=data)
 
     def _keep_command(self, frame: ClientFrame, data: bytes) -> None:
-        limit = self._hub.settings_commands
+        limit = self._hub.commands_unanswered
         if len(self._commands) >= limit and frame.command.command_id not in self._commands:
             raise LimitExceeded(f"command: {limit} may be unanswered, {limit + 1} are")
         if frame.inputs:
@@ -218,7 +218,7 @@ class Stream:
 
     def fail(self, error: DirectContactError, *, close_code: int | None = None) -> None:
         """Tell the client what went wrong, then close."""
-        self._send(telling.failed(telling.error_message(error)))
+        self._send(telling.failed(error_message(error)))
         self.close(close_code or hub_close_code(error), f"{error.code}: {error.message}")
 
     def close(self, code: int, reason: str) -> None:

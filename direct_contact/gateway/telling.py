@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from foundation.errors import DirectContactError
 from protos.dc.internal.v1.envelope_pb2 import ToGateway
 from protos.dc.v1.stream_pb2 import (
     NOTICE_KIND_DRAINING,
@@ -93,16 +92,6 @@ def pong(nonce: int) -> bytes:
 def failed(error: Error) -> bytes:
     """What went wrong, before the close."""
     return ServerFrame(error=error).SerializeToString()
-
-
-def error_message(error: DirectContactError) -> Error:
-    """The error as it travels."""
-    return Error(
-        code=error.code,
-        message=error.message,
-        retryable=error.retryable,
-        retry_after_ms=int((error.retry_after_s or 0) * 1000),
-    )
 
 
 def _progress(item: ToGateway) -> Progress:
