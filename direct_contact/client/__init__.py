@@ -3,6 +3,7 @@
 `Client` is asynchronous; `BlockingClient` has the same names for notebooks and scripts.
 """
 
+from direct_contact.client.attached import SessionOptions
 from direct_contact.client.blocking import BlockingClient, BlockingSession
 from direct_contact.client.client import Client
 from direct_contact.client.errors import (
@@ -22,7 +23,7 @@ from direct_contact.client.records import (
     SessionInfo,
     Worker,
 )
-from direct_contact.client.session import Session, SessionOptions
+from direct_contact.client.session import Session
 from direct_contact.client.training import Training, TrainingProgress
 
 __all__ = [

@@ -12,6 +12,7 @@ from typing import Any, Literal, Self
 
 import httpx
 
+from direct_contact.client.attached import Mode, OnNotice, SessionOptions
 from direct_contact.client.records import (
     ApiKey,
     Network,
@@ -21,7 +22,7 @@ from direct_contact.client.records import (
     Worker,
 )
 from direct_contact.client.rest import RestConnection
-from direct_contact.client.session import Mode, OnNotice, Session, SessionOptions
+from direct_contact.client.session import Session
 
 
 class Client:

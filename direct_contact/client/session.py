@@ -2,54 +2,22 @@
 
 from __future__ import annotations
 
-import asyncio
-import logging
-import uuid
-from collections import deque
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable
-from dataclasses import dataclass
-from types import TracebackType
-from typing import Any, Literal, Self, TypeAlias
+from collections.abc import AsyncIterable, AsyncIterator, Iterable
+from typing import Any
 
-from direct_contact.client.conversation import Conversation
-from direct_contact.client.dialing import Dialer, Ticket
+from direct_contact.client import asking
+from direct_contact.client.attached import AttachedSession
+from direct_contact.client.commanding import command_by_rest, new_version
 from direct_contact.client.entries import Entry
-from direct_contact.client.errors import AnswerTimeout, SessionClosed
-from direct_contact.client.link import Link
-from direct_contact.client.output import Notice, Output, SessionStats
+from direct_contact.client.output import Output
 from direct_contact.client.pipelining import pipelined
-from direct_contact.client.rest import RestConnection
-from direct_contact.client.tensors import Array, PayloadLike, TensorLike, encode_payload
+from direct_contact.client.tensors import Array, PayloadLike, TensorLike
 from direct_contact.client.training import OnProgress, Training
-from foundation.errors import Conflict, DirectContactError, InternalError
-
-Mode: TypeAlias = Literal["infer", "train"]
-OnNotice: TypeAlias = Callable[[Notice], None]
 
 ANSWER_TIMEOUT_S = 60.0
-MAX_NOTICES = 100
-
-logger = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class SessionOptions:
-    """How a client treats its sessions.
-
-    Attributes:
-        open_timeout_s: how long opening may take, repeated tries included.
-        close_timeout_s: how long closing waits for the server's goodbye.
-        welcome_timeout_s: how long a server may be silent between Hello and Welcome.
-        max_unread: outputs that may wait for the iterator before `send` holds back.
-    """
-
-    open_timeout_s: float = 30.0
-    close_timeout_s: float = 2.0
-    welcome_timeout_s: float = 15.0
-    max_unread: int = 16384
-
-
-class Session:
+class Session(AttachedSession):
     """One ordered conversation with one network version. Use it with ``async with``.
 
     It reconnects and resumes by itself; every input is answered once, in order. Everything here
@@ -62,159 +30,6 @@ class Session:
         mode: "infer" or "train".
         notices: the last notices, newest last.
     """
-
-    def __init__(
-        self,
-        rest: RestConnection,
-        network: str,
-        *,
-        version: int | str | None = None,
-        mode: Mode = "infer",
-        config: dict[str, Any] | None = None,
-        on_notice: OnNotice | None = None,
-        options: SessionOptions | None = None,
-    ) -> None:
-        self.id = ""
-        self.network = network
-        self.version = version
-        self.mode: Mode = mode
-        self.notices: deque[Notice] = deque(maxlen=MAX_NOTICES)
-        self._config = dict(config or {})
-        self._on_notice = on_notice
-        self._options = options or SessionOptions()
-        self._rest = rest
-        self._wakeup = asyncio.Event()
-        self._conversation_: Conversation | None = None
-        self._link_: Link | None = None
-        self._task: asyncio.Task[None] | None = None
-        self._feeders: set[asyncio.Task[None]] = set()
-        self._detached = False
-
-    # ------------------------------------------------------------ open and close
-
-    async def __aenter__(self) -> Self:
-        await self.open()
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        await self.close()
-
-    async def open(self) -> None:
-        """Create the session and connect to it; `async with` does this.
-
-        Raises:
-            Conflict: it was opened before.
-            DirectContactError: it could not be; nothing of it is left.
-        """
-        if self._conversation_ is not None:
-            raise Conflict("session: it was opened before; make another one")
-        loop = asyncio.get_running_loop()
-        self._conversation_ = Conversation(
-            loop, self._wakeup.set, max_unread=self._options.max_unread
-        )
-        body: dict[str, Any] = {"network": self.network, "config": {**self._config}}
-        body["config"].setdefault("mode", self.mode)
-        if self.version is not None:
-            body["version"] = self.version
-        answer = await self._rest.json("POST", "sessions", body=body, idempotent=False)
-        self.id = str(answer["session"]["id"])
-        self.version = answer["session"].get("version", self.version)
-        stream = answer["stream"]
-        self._link_ = Link(
-            self._conversation_,
-            Dialer(
-                Ticket(str(stream["url"]), str(stream["ticket"])), self._mint, tls=self._rest.tls
-            ),
-            self._wakeup,
-            self._notice,
-            open_timeout_s=self._options.open_timeout_s,
-            welcome_timeout_s=self._options.welcome_timeout_s,
-        )
-        try:
-            await self._connect()
-        except BaseException as failure:
-            await self._stop_link()
-            self._conversation_.end(SessionClosed(f"it could not be opened: {failure}"))
-            await self._delete()
-            raise
-
-    async def attach(self) -> None:
-        """Connect again after `detach`.
-
-        Raises:
-            Conflict: it is not detached.
-            DirectContactError: it could not be resumed.
-        """
-        if not self._detached:
-            raise Conflict("session: only a detached one can be attached")
-        self._detached = False
-        await self._connect()
-
-    async def detach(self) -> None:
-        """Close the socket and leave the session, to `attach` again within its resume time.
-
-        What is under way stays so; leaving the ``async with`` block now does not end the session.
-        """
-        self._detached = True
-        await self._stop_link()
-
-    async def close(self) -> None:
-        """End the session: nothing of it is kept, and whoever still waits gets SessionClosed.
-
-        Repeating does nothing. A detached session stays where it is: only this end is cleaned up.
-        """
-        conversation = self._conversation_
-        if conversation is None:
-            return
-        already_over = conversation.ending is not None
-        try:
-            if self._task is not None and not already_over and self._link.welcome.is_set():
-                conversation.say_bye()
-                await asyncio.wait({self._task}, timeout=self._options.close_timeout_s)
-        finally:
-            said_bye = self._task is not None and self._task.done() and conversation.said_bye
-            await self._stop_link()
-            conversation.end(SessionClosed("the session was closed by this client"))
-            for feeder in tuple(self._feeders):
-                feeder.cancel()
-            if self._feeders:
-                await asyncio.wait(self._feeders)
-        if not (already_over or self._detached or said_bye):
-            await self._delete()
-
-    async def _connect(self) -> None:
-        self._task = asyncio.create_task(self._link.run(), name=f"session {self.id}")
-        await self._link.welcome.wait()
-        ending = self._conversation.ending
-        if ending is not None:
-            raise ending
-
-    async def _stop_link(self) -> None:
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.wait({self._task})
-            self._task = None
-
-    async def _delete(self) -> None:
-        try:
-            await self._rest.call("DELETE", f"sessions/{self.id}")
-        except DirectContactError as error:
-            logger.info("session %s is left to expire: %s", self.id, error)
-
-    async def _mint(self) -> Ticket:
-        answer = await self._rest.json("POST", f"sessions/{self.id}/tickets", idempotent=False)
-        stream = answer.get("stream", answer)
-        return Ticket(str(stream["url"]), str(stream["ticket"]))
-
-    def _notice(self, notice: Notice) -> None:
-        self.notices.append(notice)
-        if self._on_notice is not None:
-            self._on_notice(notice)
 
     # ------------------------------------------------------------ inputs and outputs
 
@@ -253,7 +68,9 @@ class Session:
         timeout_s: float | None = ANSWER_TIMEOUT_S,
     ) -> Output:
         """The same, returning the output with its loss, all its tensors, its parts and figures."""
-        return await self._answer(self._submit(x, target, budget_ms), timeout_s)
+        conversation = self._conversation
+        entry = asking.ask(conversation, x, target, budget_ms)
+        return await asking.answer(conversation, entry, timeout_s)
 
     async def send(
         self, x: PayloadLike, target: TensorLike | None = None, *, budget_ms: int = 0
@@ -268,23 +85,7 @@ class Session:
             LimitExceeded: `max_unread` outputs wait, and nobody reads them.
             SessionOver: or what else ended the session.
         """
-        conversation = self._conversation
-        await conversation.inbox.room()
-        sent: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-        entry = Entry(
-            encode_payload(x),
-            b"" if target is None else encode_payload(target),
-            budget_ms,
-            sent=sent,
-        )
-        conversation.submit(entry)
-        if sent.done():
-            return sent.result()
-        try:
-            return await sent
-        except asyncio.CancelledError:
-            conversation.abandon(entry)
-            raise
+        return await asking.send(self._conversation, x, target, budget_ms)
 
     def __aiter__(self) -> AsyncIterator[Output]:
         """The outputs of what was sent, in order; ends when the session is closed.
@@ -310,11 +111,16 @@ class Session:
 
         Each answer is yielded as soon as it and all before it are there. The first error ends it.
         """
+        conversation = self._conversation
+
+        async def answer(entry: Entry) -> Array:
+            return (await asking.answer(conversation, entry, timeout_s)).whole()
+
         return pipelined(
             inputs,
-            lambda x: self._submit(x, None, 0),
-            lambda entry: self._whole(entry, timeout_s),
-            self._conversation.abandon,
+            lambda x: asking.ask(conversation, x),
+            answer,
+            conversation.abandon,
             self._feeders,
             window=window,
         )
@@ -328,51 +134,15 @@ class Session:
         timeout_s: float | None = ANSWER_TIMEOUT_S,
     ) -> AsyncIterator[Output]:
         """The same for inputs with their targets, yielding outputs with their losses."""
+        conversation = self._conversation
         return pipelined(
             pairs,
-            lambda pair: self._submit(pair[0], pair[1], 0),
-            lambda entry: self._answer(entry, timeout_s),
-            self._conversation.abandon,
+            lambda pair: asking.ask(conversation, *pair),
+            lambda entry: asking.answer(conversation, entry, timeout_s),
+            conversation.abandon,
             self._feeders,
             window=window,
         )
-
-    def _submit(self, x: PayloadLike, target: TensorLike | None, budget_ms: int) -> Entry:
-        entry = Entry(
-            encode_payload(x),
-            b"" if target is None else encode_payload(target),
-            budget_ms,
-            answer=asyncio.get_running_loop().create_future(),
-        )
-        self._conversation.submit(entry)
-        return entry
-
-    async def _answer(self, entry: Entry, timeout_s: float | None) -> Output:
-        answer = entry.answer
-        assert answer is not None  # noqa: S101  # `_submit` made it
-        timer = None
-        if timeout_s is not None:
-            loop = asyncio.get_running_loop()
-            timer = loop.call_later(timeout_s, self._time_out, entry, timeout_s)
-        try:
-            output = await answer
-        except asyncio.CancelledError:
-            self._conversation.abandon(entry)
-            raise
-        finally:
-            if timer is not None:
-                timer.cancel()
-        if output.error is not None:
-            raise output.error
-        return output
-
-    async def _whole(self, entry: Entry, timeout_s: float | None) -> Array:
-        return (await self._answer(entry, timeout_s)).whole()
-
-    def _time_out(self, entry: Entry, timeout_s: float) -> None:
-        what = f"input {entry.seq}" if entry.seq else "an input that waits for credit"
-        self._conversation.abandon(entry)
-        entry.fail(AnswerTimeout(f"{what}: no answer within timeout_s={timeout_s:g}"))
 
     # ------------------------------------------------------------ commands and training
 
@@ -387,19 +157,10 @@ class Session:
         Returns:
             The command's result, with `after_seq`: the input after which it took effect.
         """
-        body = {
-            "type": kind,
-            "arguments": arguments,
-            "after_seq": after_seq,
-            # Repeating a call that broke off repeats the answer, not the effect.
-            "command_id": str(uuid.uuid4()),
-        }
-        path = f"sessions/{self.id}/commands"
-        answer = await self._rest.json("POST", path, body=body, idempotent=False)
-        result = answer.pop("result", None)
+        result = await command_by_rest(self._rest, self.id, kind, after_seq, arguments)
         if kind in ("train", "infer"):
             self.mode = "train" if kind == "train" else "infer"
-        return {**answer, **result} if isinstance(result, dict) else answer
+        return result
 
     async def snapshot(self, alias: str | None = None) -> int:
         """Keep the session's weights as a new version of the network; returns its number.
@@ -407,11 +168,7 @@ class Session:
         Args:
             alias: points to the new version from now on.
         """
-        result = await self.command("snapshot")
-        try:
-            version = int(result["version"])
-        except (KeyError, TypeError, ValueError) as error:
-            raise InternalError(f"snapshot: no version in the answer {result}") from error
+        version = new_version(await self.command("snapshot"))
         if alias is not None:
             path = f"networks/{self.network}/aliases/{alias}"
             await self._rest.call("PUT", path, body={"version": version})
@@ -457,39 +214,3 @@ class Session:
             window=window,
             on_progress=on_progress,
         )
-
-    # ------------------------------------------------------------ what it is
-
-    @property
-    def worker(self) -> str:
-        """The worker that computes now, for people to read."""
-        return self._link.worker
-
-    @property
-    def epoch(self) -> int:
-        """How often the session has changed hands, as a number that only grows."""
-        return self._link.epoch
-
-    @property
-    def connected(self) -> bool:
-        """The socket is up and the server has welcomed it."""
-        return self._link.welcome.is_set() and self._conversation.ending is None
-
-    @property
-    def stats(self) -> SessionStats:
-        """What the session has done so far."""
-        conversation = self._conversation
-        conversation.stats.duplicates_dropped = conversation.machine.duplicates
-        return conversation.stats
-
-    @property
-    def _conversation(self) -> Conversation:
-        if self._conversation_ is None:
-            raise SessionClosed("the session is not open: use 'async with'")
-        return self._conversation_
-
-    @property
-    def _link(self) -> Link:
-        if self._link_ is None:
-            raise SessionClosed("the session is not open: use 'async with'")
-        return self._link_
