@@ -18,7 +18,7 @@ statuses or close codes in one table.
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import ClassVar, Final
 
 
 class DirectContactError(Exception):
@@ -109,3 +109,20 @@ class InternalError(DirectContactError):
 
     default_code = "internal_error"
     retryable = True
+
+
+_BY_CODE: Final[dict[str, type[DirectContactError]]] = {
+    one.default_code: one
+    for one in (InvalidInput, Forbidden, NotFound, Conflict, LimitExceeded, InternalError)
+}
+
+
+def told(
+    code: str, message: str, *, retryable: bool, retry_after_s: float | None = None
+) -> DirectContactError:
+    """An error as a worker told it: of the class that its code names.
+
+    A code of its own means Unavailable where repeating may help, or else Conflict.
+    """
+    kind = _BY_CODE.get(code, Unavailable if retryable else Conflict)
+    return kind(message, code=code or None, retry_after_s=retry_after_s)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import logging
 from typing import Final, Protocol
@@ -10,20 +9,23 @@ from typing import Final, Protocol
 from ann_workers.hosting import commands
 from ann_workers.hosting.engine import Engine
 from ann_workers.hosting.outbox import Outbox
-from ann_workers.hosting.session import HeldSession, PendingCommand
+from ann_workers.hosting.session import Asker, HeldSession, PendingCommand
 from broker.messages import error_message
 from foundation.background import Background
 from foundation.errors import DirectContactError, InternalError, LimitExceeded, Unavailable
 from protos.dc.internal.v1.envelope_pb2 import ToGateway
-from protos.dc.v1.stream_pb2 import Command, CommandResult, ServerFrame
+from protos.dc.v1.stream_pb2 import (
+    COMMAND_KIND_RESUME,
+    COMMAND_KIND_SNAPSHOT,
+    Command,
+    CommandResult,
+    ServerFrame,
+)
 
 logger = logging.getLogger(__name__)
 
 COMMANDS_WAITING: Final = 64
 """Commands that one session may have waiting."""
-
-Asker = asyncio.Future[CommandResult] | None
-"""Who waits for the result outside the stream; None: the client, on the stream."""
 
 
 class DeskHost(commands.SessionHost, Protocol):
@@ -42,6 +44,15 @@ class CommandDesk:
 
     def take(self, session: HeldSession, command: Command, asker: Asker) -> None:
         """Carry the command out at its input boundary; a repeated one is only answered."""
+        refused = commands.refused_on_stream(command) if asker is None else None
+        if refused is not None:
+            self._answer(session, _failed(command, session, refused), asker)
+            return
+        for pending in filter(None, (session.carrying, *session.commands)):
+            if pending.command.command_id == command.command_id:
+                if asker not in pending.askers:
+                    pending.askers.append(asker)
+                return
         known = session.results.get(command.command_id)
         if known is not None:
             self._answer(session, known, asker)
@@ -50,36 +61,37 @@ class CommandDesk:
             error = LimitExceeded(f"commands: {COMMANDS_WAITING} may wait in one session")
             self._answer(session, _failed(command, session, error), asker)
             return
-        for waiting in session.commands:
-            if waiting.command.command_id == command.command_id:
-                waiting.answer = asker or waiting.answer
-                return
-        session.commands.append(PendingCommand(command, asker))
+        session.commands.insert(_place(session, command), PendingCommand(command, [asker]))
         self._host.engine.schedule(session)
 
     def at_boundary(self, session: HeldSession) -> None:
         """The session stands between two inputs and its first command is due."""
         session.standing = True
-        self._host.background.spawn(self._carry_out(session, session.commands.popleft()))
+        session.carrying = session.commands.popleft()
+        self._host.background.spawn(self._carry_out(session, session.carrying))
 
     @staticmethod
     def give_up(session: HeldSession) -> None:
         """The session is not held any more: whoever waits outside the stream asks again."""
         error = Unavailable("the session moved away or ended; repeat the command", code="moved")
         for pending in session.commands:
-            if pending.answer is not None and not pending.answer.done():
-                pending.answer.set_result(_failed(pending.command, session, error))
+            for asker in pending.askers:
+                if asker is not None and not asker.done():
+                    asker.set_result(_failed(pending.command, session, error))
 
     async def _carry_out(self, session: HeldSession, pending: PendingCommand) -> None:
         command = pending.command
-        # It counts from here on; the boundary is this input.
+        # The boundary is this input.
         result = CommandResult(
             command_id=command.command_id, after_seq=session.machine.computed_seq, result="{}"
         )
-        session.remember(result)
+        if command.kind != COMMAND_KIND_SNAPSHOT:
+            # The checkpoint that holds its effect holds its result. A snapshot's is not known yet.
+            session.remember(result)
         try:
             outcome = await commands.carry_out(self._host, session, command)
             result.result = json.dumps(outcome)
+            session.remember(result)
         except DirectContactError as error:
             session.results.pop(command.command_id, None)
             result.error.CopyFrom(error_message(error))
@@ -89,7 +101,9 @@ class CommandDesk:
             result.error.CopyFrom(error_message(InternalError("the command failed")))
         finally:
             session.standing = False
-        self._answer(session, result, pending.answer)
+            session.carrying = None
+        for asker in pending.askers:
+            self._answer(session, result, asker)
         self._host.engine.schedule(session)
 
     def _answer(self, session: HeldSession, result: CommandResult, asker: Asker) -> None:
@@ -99,6 +113,16 @@ class CommandDesk:
         elif session.attached and not session.closed:
             frame = ServerFrame(command_result=result).SerializeToString()
             self._host.outbox.send(session, ToGateway(frame=frame, command_id=result.command_id))
+
+
+def _place(session: HeldSession, command: Command) -> int:
+    """Last; but a resume goes ahead of what waits for inputs, since those may wait for it."""
+    waiting, computed_seq = session.commands, session.machine.computed_seq
+    if command.kind == COMMAND_KIND_RESUME and command.after_seq <= computed_seq:
+        for place, other in enumerate(waiting):
+            if other.command.after_seq > computed_seq:
+                return place
+    return len(waiting)
 
 
 def _failed(command: Command, session: HeldSession, error: DirectContactError) -> CommandResult:

@@ -88,6 +88,19 @@ async def carry_out(host: SessionHost, session: HeldSession, command: Command) -
     return await known(host, session, arguments(command))
 
 
+def refused_on_stream(command: Command) -> InvalidInput | None:
+    """Why the command is for REST alone; None: it is not."""
+    why = REST_ALONE.get(command.kind)
+    if why is None:
+        return None
+    return InvalidInput(
+        f"kind: {name_of(command.kind)} is not for the stream, {why}; "
+        "use POST /v1/sessions/{session}/commands",
+        code="rest_only",
+        field="kind",
+    )
+
+
 def name_of(kind: CommandKind.ValueType) -> str:
     """A kind as REST names it, such as ``pause``."""
     return CommandKind.Name(kind).removeprefix("COMMAND_KIND_").lower()
@@ -215,4 +228,10 @@ COMMANDS: Final[
     COMMAND_KIND_RESTORE: _restore,
     COMMAND_KIND_MIGRATE: _migrate,
     COMMAND_KIND_CLOSE: _close,
+}
+
+REST_ALONE: Final[Mapping[CommandKind.ValueType, str]] = {
+    COMMAND_KIND_SNAPSHOT: "its weights become a version by REST",
+    COMMAND_KIND_RESTORE: "a version's weights are known by REST",
+    COMMAND_KIND_MIGRATE: "its worker would be gone before the answer",
 }

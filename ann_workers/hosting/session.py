@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import OrderedDict, deque
 from dataclasses import dataclass, field
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypeAlias
 
 from ann_workers.backends.headers import KnownHeaders
 from ann_workers.backends.port import Model, State, TrainableModel
@@ -35,12 +35,16 @@ class Arrived(NamedTuple):
     at: float
 
 
+Asker: TypeAlias = "asyncio.Future[CommandResult] | None"
+"""Who waits for a result outside the stream; None: the client, on the stream."""
+
+
 @dataclass(slots=True)
 class PendingCommand:
-    """A command that waits for its input boundary; `answer` is for a caller outside the stream."""
+    """A command without a result, and everybody who asked for it."""
 
     command: Command
-    answer: asyncio.Future[CommandResult] | None
+    askers: list[Asker]
 
 
 @dataclass(slots=True, eq=False)
@@ -66,6 +70,7 @@ class HeldSession:
         "busy",
         "cancelled",
         "careful",
+        "carrying",
         "checkpointing",
         "closed",
         "commands",
@@ -109,6 +114,9 @@ class HeldSession:
         self.paused = False
         self.queue: deque[Arrived] = deque()
         self.commands: deque[PendingCommand] = deque()
+        """What waits for its input boundary."""
+        self.carrying: PendingCommand | None = None
+        """What is being carried out."""
         self.results: OrderedDict[str, CommandResult] = OrderedDict()
         self.cancelled: set[int] = set()
         self.seat = Seat()

@@ -9,6 +9,7 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Iterable
 
+from direct_contact.client.commanding import StreamCommands
 from direct_contact.client.entries import FRAME_OVERHEAD_BYTES, Entry, Sent, again
 from direct_contact.client.inbox import Inbox
 from direct_contact.client.output import SessionStats
@@ -40,6 +41,7 @@ class Conversation:
     ) -> None:
         self.machine: ClientMachine[Sent] = ClientMachine()
         self.inbox = Inbox(loop, max_unread=max_unread)
+        self.commands = StreamCommands(wake)
         self.stats = SessionStats()
         self.max_frame_bytes = 1 << 20
         self.ending: DirectContactError | None = None
@@ -113,6 +115,7 @@ class Conversation:
         self._outgoing.clear()
         self._cancels.clear()
         self.inbox.end(error)
+        self.commands.end(error)
         for entry in self._waiting:
             entry.fail(again(error))
         self._waiting.clear()
@@ -153,6 +156,8 @@ class Conversation:
             self._lose(frame.notice.lost_from, frame.notice.lost_to)
         if frame.outputs:
             self._take_outputs(frame.outputs)
+        if frame.HasField("command_result"):
+            self.commands.take(frame.command_result)
         if frame.HasField("progress"):
             progress = frame.progress
             self.machine.progress(
@@ -182,6 +187,7 @@ class Conversation:
         self.stats.inputs_resent += max(0, len(self._outgoing) - never_sent)
         # A Cancel may have gone down with the last socket; repeating one is harmless.
         self._cancels = deque(self.inbox.discarded())
+        self.commands.welcomed()
         self._ack_due = False
         self._wake()
 
@@ -211,6 +217,10 @@ class Conversation:
         """
         if self.machine.state is not ClientState.OPEN or self.said_bye:
             return None
+        command = self.commands.next()
+        if command is not None:
+            # Ahead of what waits here: it names its input, and must be there before the next one.
+            return pb.ClientFrame(command=command).SerializeToString()
         fields = self._next_inputs()
         control = self._next_control()
         if control is None and not fields and not self._ack_due:

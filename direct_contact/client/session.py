@@ -7,8 +7,8 @@ from typing import Any
 
 from direct_contact.client import asking
 from direct_contact.client.attached import AttachedSession
-from direct_contact.client.commanding import command_by_rest, new_version
-from direct_contact.client.entries import Entry
+from direct_contact.client.commanding import ON_STREAM, command_by_rest, new_version
+from direct_contact.client.entries import Entry, again
 from direct_contact.client.output import Output
 from direct_contact.client.pipelining import pipelined
 from direct_contact.client.tensors import Array, PayloadLike, TensorLike
@@ -146,17 +146,41 @@ class Session(AttachedSession):
 
     # ------------------------------------------------------------ commands and training
 
-    async def command(self, kind: str, *, after_seq: int = 0, **arguments: Any) -> dict[str, Any]:
-        """Send a command by REST: pause, resume, reset, train, infer, snapshot, restore, migrate.
+    async def command(
+        self,
+        kind: str,
+        *,
+        after_seq: int | None = None,
+        timeout_s: float | None = ANSWER_TIMEOUT_S,
+        **arguments: Any,
+    ) -> dict[str, Any]:
+        """Send a command: pause, resume, reset, train, infer, snapshot, restore, migrate, close.
+
+        The first three go on the stream, in order with the inputs, and hold through reconnects and
+        takeovers; the others, and any of a detached session, go by REST.
 
         Args:
             kind: of the command.
-            after_seq: take effect when this input has been computed; 0: as soon as possible.
+            after_seq: take effect when this input has been computed, and before the next one; 0: as
+                soon as possible; None: a reset after the inputs sent so far, others as 0.
+            timeout_s: how long to wait for the result on the stream; None: as long as the session
+                lives. By REST the client's own limit counts.
             **arguments: of the command.
 
         Returns:
             The command's result, with `after_seq`: the input after which it took effect.
+
+        Raises:
+            AnswerTimeout: no result within `timeout_s`; it may still take effect.
+            DirectContactError: it was refused, or what ended the session.
         """
+        conversation = self._conversation
+        if conversation.ending is not None:
+            raise again(conversation.ending)
+        if after_seq is None:
+            after_seq = conversation.machine.next_seq - 1 if kind == "reset" else 0
+        if kind in ON_STREAM and not self._detached:
+            return await conversation.commands.carry_out(kind, after_seq, arguments, timeout_s)
         result = await command_by_rest(self._rest, self.id, kind, after_seq, arguments)
         if kind in ("train", "infer"):
             self.mode = "train" if kind == "train" else "infer"

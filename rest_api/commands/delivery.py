@@ -24,18 +24,6 @@ RETRY_S = 0.05
 NOT_OWNED = frozenset({"not_held"})
 """The session moved between our look and the worker's."""
 
-_CLASSES: dict[str, type[errors.DirectContactError]] = {
-    one.default_code: one
-    for one in (
-        errors.InvalidInput,
-        errors.Forbidden,
-        errors.NotFound,
-        errors.Conflict,
-        errors.LimitExceeded,
-        errors.InternalError,
-    )
-}
-
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
@@ -125,10 +113,9 @@ def _refusal(error: stream_pb2.Error) -> errors.DirectContactError:
     """The worker's error as one of ours; what it says is for the client, unless it is a fault."""
     if error.code in NOT_OWNED:
         return errors.Unavailable(error.message, code=error.code)
-    if error.code in _CLASSES:
-        return _CLASSES[error.code](error.message, code=error.code)
-    if error.retryable:
+    refusal = errors.told(error.code, error.message, retryable=error.retryable)
+    if isinstance(refusal, errors.Unavailable):
         return WorkerUnavailable(
             error.message, code=error.code, retry_after_s=error.retry_after_ms / 1000 or 1
         )
-    return errors.Conflict(error.message, code=error.code or None)
+    return refusal

@@ -117,9 +117,18 @@ class BlockingSession:
             if close is not None:
                 self._thread.wait(close())
 
-    def command(self, kind: str, *, after_seq: int = 0, **arguments: Any) -> dict[str, Any]:
+    def command(
+        self,
+        kind: str,
+        *,
+        after_seq: int | None = None,
+        timeout_s: float | None = ANSWER_TIMEOUT_S,
+        **arguments: Any,
+    ) -> dict[str, Any]:
         """See `Session.command`."""
-        return self._thread.wait(self._session.command(kind, after_seq=after_seq, **arguments))
+        return self._thread.wait(
+            self._session.command(kind, after_seq=after_seq, timeout_s=timeout_s, **arguments)
+        )
 
     def snapshot(self, alias: str | None = None) -> int:
         """See `Session.snapshot`."""

@@ -15,7 +15,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from broker.nats import NatsBroker
 from protos.dc.v1.stream_pb2 import (
-    COMMAND_KIND_SNAPSHOT,
+    COMMAND_KIND_RESET,
     COMMAND_KIND_UNSPECIFIED,
     Ack,
     Cancel,
@@ -187,9 +187,7 @@ async def test_command_is_answered_with_an_error_when_it_is_unknown(link: RawLin
     result = (await link.receive()).command_result
     assert result.error.code == "unknown_command"
     assert "pause" in result.error.message
-    await link.send(command=Command(command_id="b", kind=COMMAND_KIND_SNAPSHOT))
-    assert (await link.receive()).command_result.error.code == "not_trained"
-    await link.send(command=Command(command_id="c", kind=COMMAND_KIND_SNAPSHOT, arguments="[1]"))
+    await link.send(command=Command(command_id="b", kind=COMMAND_KIND_RESET, arguments="[1]"))
     assert (await link.receive()).command_result.error.code == "invalid_input"
 
 

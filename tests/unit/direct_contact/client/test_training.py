@@ -137,7 +137,7 @@ async def test_training_refuses_what_does_not_fit(
 
 async def test_commands_carry_their_arguments_and_give_their_result(stream: ScriptedStream) -> None:
     stream.answers["POST", COMMANDS] = [
-        (201, {"command_id": "c", "type": "pause", "after_seq": 5, "result": {}}),
+        (201, {"command_id": "c", "type": "migrate", "after_seq": 5, "result": {}}),
         (201, {"command_id": "c", "type": "infer", "after_seq": 6, "result": {}}),
         (201, {"command_id": "c", "type": "snapshot", "after_seq": 7, "result": {"version": 9}}),
         (201, {"command_id": "c", "type": "snapshot", "after_seq": 7, "result": {}}),
@@ -145,7 +145,7 @@ async def test_commands_carry_their_arguments_and_give_their_result(stream: Scri
     stream.answers["PUT", "networks/digits/aliases/best"] = [(200, {})]
     stream.run(echo)
     async with stream.client() as client, client.session("digits", mode="train") as session:
-        assert (await session.command("pause", after_seq=5))["after_seq"] == 5
+        assert (await session.command("migrate", after_seq=5))["after_seq"] == 5
         await session.command("infer")
         assert session.mode == "infer"
         assert await session.snapshot(alias="best") == 9
@@ -153,7 +153,7 @@ async def test_commands_carry_their_arguments_and_give_their_result(stream: Scri
             await session.snapshot()
     bodies = stream.called("POST", COMMANDS)
     assert [(body["type"], body["after_seq"]) for body in bodies[:2]] == [
-        ("pause", 5),
+        ("migrate", 5),
         ("infer", 0),
     ]
     assert len({body["command_id"] for body in bodies}) == 4
