@@ -29,8 +29,8 @@ class Refusal:
 class Socket(Protocol):
     """One accepted stream."""
 
-    def send(self, message: bytes) -> None:
-        """Queue a binary message. Never waits; after a close it does nothing.
+    def send(self, message: bytes | str) -> None:
+        """Queue a message, bytes as binary, str as text. Never waits; nothing after a close.
 
         When more than `max_buffered_bytes` wait to be read, the handler is told by `slow`.
         """
@@ -45,11 +45,11 @@ class SocketHandler(Protocol):
     def opened(self, socket: Socket) -> None:
         """The upgrade is done."""
 
-    def message(self, data: bytes) -> None:
-        """A whole binary message came."""
+    def messages(self, batch: list[bytes]) -> None:
+        """Whole binary messages came: what one read held of them, in order."""
 
-    def broken(self, code: int, reason: str) -> None:
-        """The peer sent what the server must refuse (text, an oversized frame)."""
+    def text(self, message: str) -> None:
+        """A whole text message came."""
 
     def slow(self, buffered_bytes: int) -> None:
         """The peer does not read: close."""

@@ -12,6 +12,7 @@ from google.protobuf.message import DecodeError
 from broker.messages import error_message
 from direct_contact.gateway import replay, telling
 from direct_contact.gateway.placing import Answer, Placing, position
+from direct_contact.gateway.runs import RUN_BYTES, runs
 from direct_contact.gateway.sockets import Socket
 from direct_contact.session import (
     CloseCode,
@@ -91,14 +92,27 @@ class Stream:
         limit_s = self._hub.settings.gateway_hello_timeout_s
         self.fail(ProtocolViolation(f"no Hello came within {limit_s:g} s", code="hello_missing"))
 
-    def message(self, data: bytes) -> None:
-        """A frame of the client: check it, keep it, pass it on as it came."""
+    def messages(self, batch: list[bytes]) -> None:
+        """Frames of the client: check them, keep them, pass them on as they came."""
         hub = self._hub
-        hub.stats.frames_in += 1
+        hub.stats.frames_in += len(batch)
         self.heard_at = hub.now()
+        for run in runs(batch, min(RUN_BYTES, hub.max_frame_bytes)):
+            if len(run) == 1 or not self._take_together(b"".join(run)):
+                for data in run:
+                    self._take(data)
+
+    def _take_together(self, data: bytes) -> bool:
+        """False: nothing was taken; what is wrong concerns one of them, so take each alone."""
         try:
-            frame = ClientFrame.FromString(data)
-            self._on_frame(frame, data)
+            self._on_frame(ClientFrame.FromString(data), data)
+        except (DecodeError, DirectContactError):
+            return False
+        return True
+
+    def _take(self, data: bytes) -> None:
+        try:
+            self._on_frame(ClientFrame.FromString(data), data)
         except DecodeError:
             self.fail(ProtocolViolation("the message is not a ClientFrame", code="garbage"))
         except DirectContactError as error:
@@ -182,9 +196,9 @@ class Stream:
         self._disarm_hello()
         self.placing.start(self.admitted.owner)
 
-    def broken(self, code: int, reason: str) -> None:
-        """The socket layer refused what came."""
-        self.fail(ProtocolViolation(reason, code="bad_message"), close_code=code)
+    def text(self, _message: str) -> None:
+        """The protocol has no text."""
+        self.fail(ProtocolViolation("text frames are not part of dc.v1", code="bad_message"))
 
     def slow(self, buffered_bytes: int) -> None:
         """The client does not read; it can come back and have what it missed."""

@@ -1,7 +1,7 @@
 """The socket port over the sans-IO protocol of `websockets` and a plain asyncio transport.
 
-Bytes go from the transport through the protocol to the handler in one call, without a task or a
-queue per connection.
+Bytes go from the transport to the handler in one call, without a task or a queue per connection:
+binary messages straight from the frame cutter, everything else through the protocol.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from websockets.protocol import CLOSED, OPEN, Protocol
 from websockets.server import ServerProtocol
 from websockets.typing import Subprotocol
 
+from direct_contact.gateway.framing import FrameCutter, binary_header
 from direct_contact.gateway.sockets import (
     Acceptor,
     Refusal,
@@ -28,11 +29,13 @@ from direct_contact.gateway.sockets import (
     SocketLimits,
     UpgradeRequest,
 )
-from direct_contact.session import CloseCode
 
 logger = logging.getLogger(__name__)
 
 SUBPROTOCOL: Final = Subprotocol("dc.v1")
+_END_OF_REQUEST: Final = b"\r\n\r\n"
+COPIED_BYTES: Final = 4096
+"""Up to here, joining a message and its header costs less than writing the two together."""
 
 
 def _select(_: ServerProtocol, offered: Sequence[Subprotocol]) -> Subprotocol | None:
@@ -83,9 +86,10 @@ class _Connection(asyncio.Protocol):
 
     __slots__ = (
         "_close_timer",
+        "_cutter",
         "_fragments",
-        "_fragments_bytes",
         "_handler",
+        "_is_text",
         "_limits",
         "_protocol",
         "_requested",
@@ -102,10 +106,11 @@ class _Connection(asyncio.Protocol):
             select_subprotocol=_select,
             logger=_quiet,
         )
+        self._cutter = FrameCutter(server.limits.max_message_bytes)
         self._handler: SocketHandler | None = None
         self._transport: asyncio.Transport | None = None
         self._fragments: list[bytes] = []
-        self._fragments_bytes = 0
+        self._is_text = False
         self._requested = False
         self._told = False
         self._close_timer: asyncio.TimerHandle | None = None
@@ -119,6 +124,34 @@ class _Connection(asyncio.Protocol):
         self._arm(self._limits.handshake_timeout_s)
 
     def data_received(self, data: bytes) -> None:
+        handler = self._handler
+        if handler is None:
+            self._before_the_upgrade(data)
+            return
+        cutter = self._cutter
+        if self._protocol.state is not OPEN:
+            cutter.give_up()
+        cutter.feed(data)
+        while True:
+            messages, other = cutter.take()
+            if messages and not self._told:
+                handler.messages(messages)
+            if not other:
+                return
+            self._through_protocol(other)
+            if self._protocol.state is not OPEN:
+                cutter.give_up()
+
+    def _before_the_upgrade(self, data: bytes) -> None:
+        early = self._requested
+        self._through_protocol(data)
+        if self._requested:
+            _, end, more = data.partition(_END_OF_REQUEST)
+            if early or more or not end:
+                # The protocol may hold the beginning of a frame.
+                self._cutter.give_up()
+
+    def _through_protocol(self, data: bytes) -> None:
         protocol = self._protocol
         protocol.receive_data(data)
         for event in protocol.events_received():
@@ -191,40 +224,43 @@ class _Connection(asyncio.Protocol):
 
     def _on_frame(self, frame: Frame) -> None:
         handler = self._handler
-        if handler is None or self._told:
-            return
         opcode = frame.opcode
-        if opcode is Opcode.BINARY and frame.fin:
-            handler.message(bytes(frame.data))
-        elif opcode is Opcode.TEXT:
-            handler.broken(CloseCode.PROTOCOL, "text frames are not part of dc.v1")
-        elif opcode is Opcode.BINARY or opcode is Opcode.CONT:
-            self._on_fragment(frame, handler)
-
-    def _on_fragment(self, frame: Frame, handler: SocketHandler) -> None:
-        self._fragments.append(bytes(frame.data))
-        self._fragments_bytes += len(frame.data)
-        if self._fragments_bytes > self._limits.max_message_bytes:
-            handler.broken(
-                CloseCode.PROTOCOL,
-                f"a message may have {self._limits.max_message_bytes} bytes",
-            )
-        elif frame.fin:
-            message = b"".join(self._fragments)
-            self._fragments.clear()
-            self._fragments_bytes = 0
-            handler.message(message)
+        if handler is None or self._told or opcode not in _DATA:
+            return
+        if opcode is not Opcode.CONT:
+            self._is_text = opcode is Opcode.TEXT
+        if frame.data:
+            # The protocol bounds their sum; empty ones would be bounded by nothing.
+            self._fragments.append(bytes(frame.data))
+        if not frame.fin:
+            return
+        message = b"".join(self._fragments)
+        self._fragments.clear()
+        if not self._is_text:
+            handler.messages([message])
+            return
+        try:
+            text = message.decode()
+        except UnicodeDecodeError:
+            self.close(WireCode.INVALID_DATA, "a text message is not UTF-8")
+        else:
+            handler.text(text)
 
     # ------------------------------------------------------------ the port's side
 
-    def send(self, message: bytes) -> None:
-        """Queue a binary message; see the port."""
-        protocol = self._protocol
-        if self._transport is None or protocol.state is not OPEN:
+    def send(self, message: bytes | str) -> None:
+        """Queue a message; see the port."""
+        transport = self._transport
+        if transport is None or self._protocol.state is not OPEN:
             return
-        protocol.send_binary(message)
-        self._flush()
-        buffered = self._transport.get_write_buffer_size()
+        if isinstance(message, str):
+            self._protocol.send_text(message.encode())
+            self._flush()
+        elif len(message) <= COPIED_BYTES:
+            transport.write(binary_header(len(message)) + message)
+        else:
+            transport.writelines((binary_header(len(message)), message))
+        buffered = transport.get_write_buffer_size()
         if buffered > self._limits.max_buffered_bytes and self._handler is not None:
             self._handler.slow(buffered)
 
@@ -282,5 +318,6 @@ def _upgrade_request(request: Request, transport: asyncio.Transport | None) -> U
     )
 
 
+_DATA: Final = frozenset((Opcode.BINARY, Opcode.TEXT, Opcode.CONT))
 _quiet = logging.getLogger(f"{__name__}.wire")
 _quiet.setLevel(logging.CRITICAL)

@@ -221,8 +221,8 @@ async def test_frame_path_bundles_when_inputs_come_in_frames_of_their_own(stack:
             link.socket.transport.write(wire(*frames))
             assert await answers(link, N) == 1
     assert costs.envelopes == {"worker": 1, "gateway": 1}
-    assert costs.items == {"worker": N, "gateway": 1}
-    assert costs.parses == {"ClientFrame": 2 * N, "Envelope": 2}
+    assert costs.items == {"worker": 1, "gateway": 1}
+    assert costs.parses == {"ClientFrame": 2, "Envelope": 2}
     assert costs.socket_writes == 1
     assert costs.tasks == []
 
