@@ -40,6 +40,9 @@ class SessionHost(Protocol):
     async def checkpoint(self, session: HeldSession) -> bool:
         """Make the session durable as it is."""
 
+    async def keep_pause(self, session: HeldSession) -> None:
+        """Write down whether the session is paused, where no checkpoint does."""
+
     async def hand_over(self, session: HeldSession, target: str) -> None:
         """Give the session to another worker."""
 
@@ -114,10 +117,10 @@ async def _make_durable(host: SessionHost, session: HeldSession) -> None:
 
 
 async def _keep(host: SessionHost, session: HeldSession) -> None:
-    # A stateless session has no checkpoint: a takeover forgets its pause, which costs nothing but
-    # the pause.
     if session.machine.stateful:
         await _make_durable(host, session)
+    else:
+        await host.keep_pause(session)
 
 
 async def _pause(host: SessionHost, session: HeldSession, _: Arguments) -> dict[str, Any]:

@@ -243,6 +243,26 @@ class Host:
         await self.boundary.until(lambda: not session.checkpointing)
         return not session.closed and await self.checkpoints.write([session])
 
+    async def keep_pause(self, session: HeldSession) -> None:
+        """Write down whether the session is paused, where no checkpoint does.
+
+        Raises:
+            Unavailable: the store does not answer, or another worker owns the session.
+        """
+        [owned] = await self.store.touch([self._claim(session)])
+        if not owned:
+            self.fenced(session)
+            raise Unavailable("the session moved away; repeat the command", code="moved")
+
+    def _claim(self, session: HeldSession) -> Hold:
+        return Hold(
+            record=session.record,
+            epoch=session.epoch,
+            worker=self.name,
+            seat=session.seat,
+            paused=session.paused,
+        )
+
     # ------------------------------------------------------------ attaching and letting go
 
     def hold(self, session: HeldSession) -> None:
@@ -377,17 +397,7 @@ class Host:
         """
         for start in range(0, len(sessions), 256):
             some = sessions[start : start + 256]
-            answers = await self.store.touch(
-                [
-                    Hold(
-                        record=session.record,
-                        epoch=session.epoch,
-                        worker=self.name,
-                        seat=session.seat,
-                    )
-                    for session in some
-                ]
-            )
+            answers = await self.store.touch([self._claim(session) for session in some])
             for session, owned in zip(some, answers, strict=True):
                 session.touched_at = self.now()
                 session.careful = False

@@ -251,6 +251,7 @@ class Taking:
             window_bytes=settings.worker_window_bytes,
         )
         session = HeldSession(record, epoch=ownership.epoch, lane=lane, machine=machine)
+        session.paused = ownership.paused
         careful.suspect(session, ownership)
         # The first touch comes early: from then on its owner does not count as failing.
         session.touched_at = host.now() - record.resume_ttl_s / 3 + STEADY_S + 1

@@ -94,6 +94,7 @@ class Ownership:
         failures: how many owners in a row went away without releasing it.
         trying: the input that the last one of them computed, where it told of it; 0: it did not.
         deaths: how many of them ended over that input.
+        paused: the last owner's word, where there is no checkpoint to tell it.
     """
 
     epoch: int
@@ -101,6 +102,7 @@ class Ownership:
     failures: int
     trying: int = 0
     deaths: int = 0
+    paused: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,12 +132,14 @@ class Hold:
         epoch: of the ownership.
         worker: the owner, for the same purpose.
         seat: who is attached, for the same purpose.
+        paused: whether it computes nothing until it is resumed.
     """
 
     record: SessionRecord
     epoch: int
     worker: str = ""
     seat: Seat = NOBODY
+    paused: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -193,7 +193,8 @@ class SessionStore:
                 f"attachment {attachment} of session {record.id} is not the newest",
                 code="superseded",
             )
-        return Ownership(*answer)
+        epoch, checkpoint, failures, trying, deaths, paused = answer
+        return Ownership(epoch, checkpoint, failures, trying, deaths, bool(paused))
 
     async def trying(self, session: str, *, epoch: int, seq: int) -> bool:
         """Write down which input its owner computes, in case that ends it; 0: none any more.
@@ -206,13 +207,13 @@ class SessionStore:
 
     async def save(self, saves: Sequence[Save]) -> list[bool]:
         """Write checkpoints in one round trip; False: a higher epoch owns it, or it has ended."""
-        calls = [self._holding(s.record, s.epoch, s.worker, s.seat, s.data) for s in saves]
+        calls = [self._holding(s.record, s.epoch, s.worker, s.seat, "", s.data) for s in saves]
         with translated("saving checkpoints"):
             return [bool(a) for a in await self._hold.run_each(self._redis, calls)]
 
     async def touch(self, holds: Sequence[Hold]) -> list[bool]:
-        """Keep sessions from expiring, in one round trip; False as for `save`."""
-        calls = [self._holding(h.record, h.epoch, h.worker, h.seat, None) for h in holds]
+        """Keep sessions from expiring, and a pause, in one round trip; False as for `save`."""
+        calls = [self._holding(h.record, h.epoch, h.worker, h.seat, int(h.paused)) for h in holds]
         with translated("keeping sessions"):
             return [bool(a) for a in await self._hold.run_each(self._redis, calls)]
 
@@ -256,15 +257,11 @@ class SessionStore:
         ]
 
     @staticmethod
-    def _holding(
-        record: SessionRecord, epoch: int, worker: str, seat: Seat, data: bytes | None
-    ) -> Call:
+    def _holding(record: SessionRecord, epoch: int, worker: str, seat: Seat, *state: Value) -> Call:
         arguments: list[Value] = [
             record.to_json(), _ttl_ms(record), worker, epoch,
-            seat.attachment, seat.gateway, seat.resume_digest, STEADY_S,
+            seat.attachment, seat.gateway, seat.resume_digest, STEADY_S, *state,
         ]  # fmt: skip
-        if data is not None:
-            arguments.append(data)
         return _all_keys(record.id), arguments
 
 

@@ -2,11 +2,13 @@
 -- previous owner is refused, so what is read is what it last wrote.
 -- KEYS: 1 record, 2 checkpoint, 3 tombstone
 -- ARGV: 1 record as JSON, 2 time to live in ms, 3 worker, 4 epoch to be exceeded, 5 attachment or 0
--- Returns {epoch, checkpoint or false, failures, trying, deaths}, {0} when the session has ended, or {-1} when a
--- newer attachment has it: whoever serves that one must not be fenced by an old one's worker.
+-- Returns {epoch, checkpoint or false, failures, trying, deaths, paused}, {0} when the session has
+-- ended, or {-1} when a newer attachment has it: whoever serves that one must not be fenced by an
+-- old one's worker.
 -- failures counts the owners in a row that did not release: what the session does to workers.
 -- trying is the input that the last one of them computed, where it told of it; 0: it did not.
 -- deaths counts those that ended over that input, one after the other.
+-- paused is 1 where the owner of a session without a checkpoint said so.
 if redis.call('EXISTS', KEYS[3]) == 1 then
   return {0}
 end
@@ -47,4 +49,5 @@ if trying then
   end
   redis.call('HDEL', KEYS[1], 'trying')
 end
-return {epoch, redis.call('GET', KEYS[2]), failures, tonumber(trying or '0'), deaths}
+local paused = redis.call('HEXISTS', KEYS[1], 'paused')
+return {epoch, redis.call('GET', KEYS[2]), failures, tonumber(trying or '0'), deaths, paused}
