@@ -1,4 +1,4 @@
-"""Answers to gateways that look for a worker."""
+"""Answers to those who look for a worker."""
 
 from __future__ import annotations
 
@@ -17,12 +17,22 @@ RESERVATION_S: Final = 1.0
 
 
 class Offers:
-    """Tells how free this worker is."""
+    """Tells how free this worker is.
 
-    def __init__(self, broker: Broker, host: Host, settings: WorkerSettings) -> None:
+    Args:
+        broker: carries the answers.
+        host: holds the sessions.
+        settings: of the worker.
+        endpoint: where clients stream straight to this worker; empty: nowhere.
+    """
+
+    def __init__(
+        self, broker: Broker, host: Host, settings: WorkerSettings, *, endpoint: str = ""
+    ) -> None:
         self._broker = broker
         self._host = host
         self._settings = settings
+        self._endpoint = endpoint
         self._reserved: list[float] = []
 
     def answer(self, delivery: Delivery) -> None:
@@ -37,5 +47,10 @@ class Offers:
         else:
             self._reserved.append(now + RESERVATION_S)
         request = OfferRequest.FromString(delivery.payload)
-        offer = Offer(worker=host.name, free=free, warm=host.networks.loaded(request.network))
+        offer = Offer(
+            worker=host.name,
+            free=free,
+            warm=host.networks.loaded(request.network),
+            endpoint=self._endpoint,
+        )
         host.background.spawn(self._broker.publish(delivery.reply, offer.SerializeToString()))

@@ -9,9 +9,9 @@ import secrets
 import socket
 from typing import TYPE_CHECKING
 
-from google.protobuf.message import DecodeError
 from prometheus_client import REGISTRY, CollectorRegistry
 
+from ann_workers.front import Front
 from ann_workers.hosting.checkpoints import Checkpointer
 from ann_workers.hosting.draining import hand_over_all
 from ann_workers.hosting.engine import Engine
@@ -23,24 +23,19 @@ from ann_workers.hosting.taking import Taking
 from ann_workers.hosting.warming import keep_warm
 from ann_workers.metrics import WorkerMetrics
 from ann_workers.offers import Offers
+from ann_workers.rest_commands import on_command
 from ann_workers.settings import WorkerSettings
 from broker import nats, subjects
 from broker.links import Links
-from broker.port import Broker, Delivery
+from broker.port import Broker, Subscription
 from foundation import redis
 from foundation.clock import unix_ms
-from foundation.errors import NotFound, Unavailable
+from foundation.errors import Unavailable
 from foundation.process import beat, settle_memory
 from foundation.settings import BrokerSettings, RedisSettings, Settings, TelemetrySettings
 from foundation.telemetry import Health, ProbeServer
 from foundation.telemetry.readiness import ReadinessSettings, write_ready
-from protos.dc.internal.v1.envelope_pb2 import (
-    RELEASE_MOVED,
-    CommandReply,
-    CommandRequest,
-    Released,
-)
-from protos.dc.v1.stream_pb2 import CommandResult, Error
+from protos.dc.internal.v1.envelope_pb2 import RELEASE_MOVED, Released
 from registry.live import SessionStore, WorkerDirectory, WorkerInfo
 from registry.networks.store import BUCKET, NetworkStore
 
@@ -56,11 +51,24 @@ SILENCE_S = 3.0
 
 
 class Worker:
-    """One worker process: joins the parts, serves, drains."""
+    """One worker process: joins the parts, serves, drains.
 
-    def __init__(self, settings: Settings, registry: CollectorRegistry = REGISTRY) -> None:
+    Args:
+        settings: of every group that the entry point loads.
+        registry: gets the metrics.
+        front: an endpoint of its own; None: clients come through gateways only.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        registry: CollectorRegistry = REGISTRY,
+        *,
+        front: Front | None = None,
+    ) -> None:
         self._settings = settings
         self._registry = registry
+        self._front = front
         self._own = settings[WorkerSettings]
         # New at each start: nothing that was meant for an earlier process reaches this one.
         self.name = f"{self._own.worker_name}-{secrets.token_hex(3)}"
@@ -73,6 +81,7 @@ class Worker:
         Raises:
             Unavailable: NATS or Redis did not answer in time at the start; or a computation did
                 not end, and every session was handed over.
+            InvalidInput, OSError: its endpoint cannot be opened.
         """
         settings = self._settings
         broker_settings = settings[BrokerSettings]
@@ -116,7 +125,7 @@ class Worker:
                     name=self.name,
                     pid=os.getpid(),
                     probe_port=probes.port,
-                    port=0,
+                    port=self._front.port if self._front is not None else 0,
                 ),
             )
         finally:
@@ -191,8 +200,11 @@ class Worker:
         ready: Callable[[], None],
     ) -> None:
         await host.links.open()
+        front = self._front
+        if front is not None:
+            await front.open(broker, host.store, host)
         await broker.subscribe(
-            subjects.worker_commands(self.name), lambda d: _on_command(broker, host, d)
+            subjects.worker_commands(self.name), lambda d: on_command(broker, host, d)
         )
         async with asyncio.TaskGroup() as tasks:
             running = [
@@ -206,7 +218,10 @@ class Worker:
                     name="warm",
                 ),
             ]
+            if front is not None:
+                running.append(tasks.create_task(front.run(), name="front"))
             await host.lease.renew()
+            offers = Offers(broker, host, self._own, endpoint=self._endpoint)
             offering = await broker.register(
                 service="dc-worker",
                 version="1.0.0",
@@ -215,18 +230,24 @@ class Worker:
                 endpoint="offer",
                 subject=subjects.offers(self._own.worker_pool),
                 queue="workers",
-                handler=Offers(broker, host, self._own).answer,
+                handler=offers.answer,
             )
+            direct = await self._offer_directly(broker, offers)
             settle_memory()
             ready()
-            logger.info("worker ready", extra={"worker": self.name, "pool": self._own.worker_pool})
+            logger.info(
+                "worker ready",
+                extra={
+                    "worker": self.name,
+                    "pool": self._own.worker_pool,
+                    "endpoint": self._endpoint or "-",
+                },
+            )
             await stop.wait()
             host.taking.draining = True
-            await offering.unsubscribe()
-            await hand_over_all(host, within_s=self._own.worker_drain_s)
-            # One more turn for the links, then what they sent reaches the broker.
-            await asyncio.sleep(0)
-            await host.links.flush()
+            for subscription in (offering, *direct):
+                await subscription.unsubscribe()
+            await self._empty(host)
             await self._directory.withdraw(self.name)
             for task in running:
                 task.cancel()
@@ -236,6 +257,29 @@ class Worker:
                 f"a computation took longer than {self._own.worker_compute_timeout_s:g} s "
                 "(DC_WORKER_COMPUTE_TIMEOUT_S): every session was handed over"
             )
+
+    @property
+    def _endpoint(self) -> str:
+        return self._front.url if self._front is not None else ""
+
+    async def _offer_directly(self, broker: Broker, offers: Offers) -> list[Subscription]:
+        if not self._endpoint:
+            return []
+        subject = subjects.direct_offers(self._own.worker_pool)
+        return [await broker.subscribe(subject, offers.answer, queue="workers")]
+
+    async def _empty(self, host: Host) -> None:
+        front = self._front
+        if front is not None and not self._stuck:
+            # First those who stream straight to here: they are answered until they have left, and
+            # their sessions wait for them where a gateway finds them.
+            await front.drain()
+        await hand_over_all(host, within_s=self._own.worker_drain_s)
+        # One more turn for the links, then what they sent reaches the broker.
+        await asyncio.sleep(0)
+        await host.links.flush()
+        if front is not None and self._stuck:
+            await front.drain()
 
     def _end_stuck(self, host: Host, unsure: Sequence[HeldSession], stop: asyncio.Event) -> None:
         """The compute thread will not come back: only a new process can compute again."""
@@ -260,28 +304,5 @@ class Worker:
             started_ms=self._started_ms,
             state="draining" if host.taking.draining else "ready",
             networks=host.networks.names(),
+            endpoint=self._endpoint,
         )
-
-
-def _on_command(broker: Broker, host: Host, delivery: Delivery) -> None:
-    host.background.spawn(_answer_command(broker, host, delivery))
-
-
-async def _answer_command(broker: Broker, host: Host, delivery: Delivery) -> None:
-    try:
-        request = CommandRequest.FromString(delivery.payload)
-    except DecodeError:
-        logger.warning("what came is not a CommandRequest")
-        return
-    session = host.sessions.get(request.session)
-    if session is None:
-        error = NotFound(f"session {request.session} is not held here", code="not_held")
-        result = CommandResult(
-            command_id=request.command.command_id,
-            error=Error(code=error.code, message=error.message, retryable=True),
-        )
-    else:
-        answer: asyncio.Future[CommandResult] = asyncio.get_running_loop().create_future()
-        host.desk.take(session, request.command, answer)
-        result = await answer
-    await broker.publish(delivery.reply, CommandReply(result=result).SerializeToString())

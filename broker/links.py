@@ -12,10 +12,11 @@ import asyncio
 import logging
 import math
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
+from broker.local_links import LocalLink
 from broker.port import Broker, Delivery
 from foundation.clock import Monotonic, monotonic
 from foundation.errors import DirectContactError
@@ -46,8 +47,8 @@ Item = ToWorker | ToGateway
 class LinkOwner(Protocol):
     """Whoever owns the sessions behind the links."""
 
-    def receive(self, peer: str, envelope: Envelope) -> None:
-        """Items came from `peer`, in order."""
+    def receive(self, peer: str, items: Sequence[Any]) -> None:
+        """Items came from `peer`, in order: `ToWorker` to a worker, `ToGateway` to a gateway."""
 
     def gap(self, peer: str) -> None:
         """Items of `peer` were lost on the way: resynchronise the sessions shared with it."""
@@ -120,6 +121,7 @@ class Links:
         self._clock = clock
         self._peers: dict[str, _Peer] = {}
         self._ready: dict[str, _Peer] = {}
+        self._near: dict[str, LocalLink] = {}
         self._wake = asyncio.Event()
         self._settled_at = 0.0
         self._blocked: deque[tuple[_Peer, bytes]] = deque()
@@ -132,6 +134,13 @@ class Links:
         await self._broker.subscribe(self._inbox, self._on_envelope)
         await self._broker.subscribe(self._undelivered("*"), self._on_undelivered)
 
+    def join(self, peer: str, owner: LinkOwner) -> None:
+        """From now on `peer`, which is in this process, gets its items without the broker.
+
+        It is not watched: it lives as long as this process does.
+        """
+        self._near[peer] = LocalLink(self._name, owner)
+
     async def run(self) -> None:
         """Watch the peers, and send what found no room at first, until cancelled."""
         async with asyncio.TaskGroup() as tasks:
@@ -143,6 +152,10 @@ class Links:
 
         The queue is bounded by what its sessions may have outstanding: their credits.
         """
+        near = self._near.get(peer)
+        if near is not None:
+            near.send(item)
+            return
         link = self._peers.get(peer) or self._meet(peer)
         if not link.pending:
             self._make_ready(link)
@@ -240,7 +253,7 @@ class Links:
             return
         in_order = envelope.link == link.received_number + 1
         link.received_number = envelope.link
-        self._owner.receive(peer, envelope)
+        self._owner.receive(peer, envelope.to_worker or envelope.to_gateway)
         if not in_order:
             self._gap(peer)
 

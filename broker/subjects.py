@@ -34,3 +34,8 @@ def worker_undelivered(worker: str, gateway: str) -> str:
 def offers(pool: str) -> str:
     """Where the workers of a pool, as one queue group, answer an `OfferRequest`."""
     return f"dc.pool.{pool}.offer"
+
+
+def direct_offers(pool: str) -> str:
+    """The same, where only those answer that have a stream endpoint of their own."""
+    return f"dc.pool.{pool}.offer.direct"

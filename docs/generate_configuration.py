@@ -9,8 +9,7 @@ import annotated_types
 import typer.main
 from pydantic.fields import FieldInfo
 
-from ann_workers.backends.onnx.settings import OnnxSettings
-from ann_workers.settings import WorkerSettings
+from ann_workers.process import GROUPS
 from direct_contact.gateway.settings import GatewaySettings
 from foundation.settings import (
     BrokerSettings,
@@ -23,6 +22,7 @@ from foundation.settings import (
 )
 from foundation.telemetry.readiness import ReadinessSettings
 from launcher.cli import app
+from launcher.direct_worker.settings import EndpointSettings
 from rest_api.settings import RestSettings
 
 HEAD = """\
@@ -44,8 +44,9 @@ and the pool. The probe ports are chosen by each service, `DC_PROBE_PORT` is not
 SERVICES_HEAD = """\
 ## Who reads what
 
-| group | `python -m rest_api` | `python -m direct_contact` | `python -m ann_workers` |
-|---|---|---|---|
+| group | `python -m rest_api` | `python -m direct_contact` | `python -m ann_workers` | \
+`python -m launcher.direct_worker` |
+|---|---|---|---|---|
 """
 
 COMMANDS_HEAD = """\
@@ -79,17 +80,8 @@ SERVICES = (
         "direct_contact",
         (GatewaySettings, BrokerSettings, RedisSettings, TelemetrySettings, ReadinessSettings),
     ),
-    Service(
-        "ann_workers",
-        (
-            WorkerSettings,
-            OnnxSettings,
-            BrokerSettings,
-            RedisSettings,
-            TelemetrySettings,
-            ReadinessSettings,
-        ),
-    ),
+    Service("ann_workers", GROUPS),
+    Service("launcher.direct_worker", (EndpointSettings, GatewaySettings, *GROUPS)),
 )
 
 

@@ -26,7 +26,8 @@ from rest_api.networks.onnx import OnnxService
 from rest_api.networks.service import NetworkService
 from rest_api.pools.service import PoolService
 from rest_api.sessions.liveness import Liveness
-from rest_api.sessions.service import SessionService, Tickets
+from rest_api.sessions.service import SessionService
+from rest_api.sessions.streams import Streams
 from rest_api.settings import RestSettings
 
 
@@ -85,8 +86,14 @@ class Services:
             liveness,
             max_parameters=settings.rest_max_parameters,
         )
-        tickets = Tickets(tuple(settings.rest_stream_url.split(",")), settings.rest_ticket_ttl_s)
-        session_service = SessionService(sessions, versions, pools, store, workers, tickets)
+        streams = Streams(
+            store,
+            workers,
+            connections.broker,
+            gateway_urls=tuple(settings.rest_stream_url.split(",")),
+            ticket_ttl_s=settings.rest_ticket_ttl_s,
+        )
+        session_service = SessionService(sessions, versions, pools, store, workers, streams)
         return cls(
             connections=connections,
             settings=settings,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -32,7 +32,6 @@ from protos.dc.internal.v1.envelope_pb2 import (
     RELEASE_ENDED,
     RELEASE_MOVED,
     RELEASE_UNKNOWN,
-    Envelope,
     Release,
     Released,
     ToGateway,
@@ -92,11 +91,11 @@ class Host:
 
     # ------------------------------------------------------------ what the links tell
 
-    def receive(self, peer: str, envelope: Envelope) -> None:
+    def receive(self, peer: str, items: Sequence[ToWorker]) -> None:
         """Hand each item to its session."""
         sessions = self.sessions
         now = self.now()
-        for item in envelope.to_worker:
+        for item in items:
             session = sessions.get(item.session)
             if item.HasField("attach"):
                 self.taking.attach(peer, item, session)

@@ -98,6 +98,10 @@ class Taking:
         self._wanted: dict[str, tuple[str, ToWorker]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
+    def has_room(self) -> bool:
+        """True while this worker may take another session."""
+        return not self.draining and len(self._host.sessions) < self._settings.worker_max_sessions
+
     def attach(self, peer: str, item: ToWorker, held: HeldSession | None) -> None:
         """A gateway asks this worker to serve a session for its attachment."""
         attach = item.attach

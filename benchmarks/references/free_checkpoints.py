@@ -6,9 +6,9 @@ pile up in the gateway, which costs more than the checkpoints do.
 
 from __future__ import annotations
 
-from ann_workers.__main__ import main
 from ann_workers.hosting.checkpoints import Checkpointer
 from ann_workers.hosting.session import HeldSession
+from launcher.direct_worker.__main__ import main
 
 
 def _note(self: Checkpointer, session: HeldSession) -> None:  # noqa: ARG001

@@ -19,6 +19,7 @@ from direct_contact.client.rest import RestConnection
 from foundation.errors import Conflict, DirectContactError
 
 Mode: TypeAlias = Literal["infer", "train"]
+Route: TypeAlias = Literal["broker", "direct"]
 OnNotice: TypeAlias = Callable[[Notice], None]
 
 MAX_NOTICES = 100
@@ -57,6 +58,7 @@ class AttachedSession:
         version: int | str | None = None,
         mode: Mode = "infer",
         config: dict[str, Any] | None = None,
+        route: Route | None = None,
         on_notice: OnNotice | None = None,
         options: SessionOptions | None = None,
     ) -> None:
@@ -65,7 +67,7 @@ class AttachedSession:
         self.version = version
         self.mode: Mode = mode
         self.notices: deque[Notice] = deque(maxlen=MAX_NOTICES)
-        self._config = dict(config or {})
+        self._config = dict(config or {}) | ({"route": route} if route is not None else {})
         self._on_notice = on_notice
         self._options = options or SessionOptions()
         self._rest = rest
@@ -110,12 +112,9 @@ class AttachedSession:
         answer = await self._rest.json("POST", "sessions", body=body, idempotent=False)
         self.id = str(answer["session"]["id"])
         self.version = answer["session"].get("version", self.version)
-        stream = answer["stream"]
         self._link_ = Link(
             self._conversation_,
-            Dialer(
-                Ticket(str(stream["url"]), str(stream["ticket"])), self._mint, tls=self._rest.tls
-            ),
+            Dialer(Ticket.of(answer["stream"]), self._mint, tls=self._rest.tls),
             self._wakeup,
             self._notice,
             open_timeout_s=self._options.open_timeout_s,
@@ -194,8 +193,7 @@ class AttachedSession:
 
     async def _mint(self) -> Ticket:
         answer = await self._rest.json("POST", f"sessions/{self.id}/tickets", idempotent=False)
-        stream = answer.get("stream", answer)
-        return Ticket(str(stream["url"]), str(stream["ticket"]))
+        return Ticket.of(answer.get("stream", answer))
 
     def _notice(self, notice: Notice) -> None:
         self.notices.append(notice)

@@ -12,7 +12,7 @@ from typing import Any, Literal, Self
 
 import httpx
 
-from direct_contact.client.attached import Mode, OnNotice, SessionOptions
+from direct_contact.client.attached import Mode, OnNotice, Route, SessionOptions
 from direct_contact.client.records import (
     ApiKey,
     Network,
@@ -90,6 +90,7 @@ class Client:
         mode: Mode = "infer",
         config: dict[str, Any] | None = None,
         *,
+        route: Route | None = None,
         on_notice: OnNotice | None = None,
     ) -> Session:
         """A session, opened and closed by ``async with``.
@@ -99,6 +100,8 @@ class Client:
             version: a number or an alias; None: `live`, or else the newest.
             mode: "train" learns from inputs with a target.
             config: `delivery`, `resume_ttl_s`, `pool`: see the API.
+            route: "direct" streams straight to a worker, and through a gateway when it is gone;
+                None: as `config` says, by default always through a gateway.
             on_notice: called on the event loop when something happens to the session.
         """
         return Session(
@@ -107,6 +110,7 @@ class Client:
             version=version,
             mode=mode,
             config=config,
+            route=route,
             on_notice=on_notice,
             options=self._options,
         )

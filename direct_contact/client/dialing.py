@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import ssl
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
-from typing import Final
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Final
 
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import InvalidHandshake, InvalidStatus, InvalidURI
@@ -27,23 +28,34 @@ from foundation.errors import (
 SUBPROTOCOL: Final = Subprotocol("dc.v1")
 MAX_MESSAGE_BYTES = 64 << 20
 CLOSE_TIMEOUT_S = 1.0
+DIRECT_TIMEOUT_S = 2.0
+"""A worker that does not answer the handshake for so long is frozen, or its machine is gone."""
 
 logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class Ticket:
-    """Where to connect the first time, and with what."""
+    """Where to connect, and with what the first time."""
 
     url: str
     ticket: str
+    fallback_url: str = ""
+    """A gateway's, where `url` is a worker's own."""
+
+    @classmethod
+    def of(cls, stream: Mapping[str, Any]) -> Ticket:
+        """As the API answers."""
+        return cls(str(stream["url"]), str(stream["ticket"]), str(stream.get("fallback_url") or ""))
 
 
 class Dialer:
     """Opens sockets for one session: by ticket first, by resume token from then on.
 
     A credential that is refused is replaced by a new ticket once; when that one is refused too, or
-    when somebody else took the session over, there is no way back.
+    when somebody else took the session over, there is no way back. Where a worker's own endpoint
+    does not answer, the same try goes on to the gateway, and once that has answered, stays there:
+    the session has moved, or will.
 
     Args:
         ticket: that came with the session.
@@ -60,7 +72,7 @@ class Dialer:
     ) -> None:
         self.superseded = False
         """Another attachment has the session: nothing but the resume token may win it back."""
-        self._url = ticket.url
+        self._ticket = ticket
         self._credential = f"dc.ticket.{ticket.ticket}"
         self._mint = mint
         self._tls = tls
@@ -81,11 +93,32 @@ class Dialer:
             Unavailable: it may work later; `retry_after_s` says when, if the server did.
             DirectContactError: it never will.
         """
-        if not self._credential:
-            await self._mint_ticket()
+        while True:
+            if not self._credential:
+                await self._mint_ticket()
+            connection = await self._dial_either()
+            if connection is not None:
+                return connection
+
+    async def _dial_either(self) -> ClientConnection | None:
+        url, fallback_url = self._ticket.url, self._ticket.fallback_url
+        if not fallback_url:
+            return await self._dial(url)
+        try:
+            async with asyncio.timeout(DIRECT_TIMEOUT_S):
+                return await self._dial(url)
+        except (TimeoutError, Unavailable) as error:
+            logger.info("%s does not answer: through the gateway (%s)", url, error)
+        connection = await self._dial(fallback_url)
+        if connection is not None:
+            self._ticket = replace(self._ticket, url=fallback_url, fallback_url="")
+        return connection
+
+    async def _dial(self, url: str) -> ClientConnection | None:
+        """One address; None: the credential was refused, and a new ticket is worth a try."""
         try:
             connection = await connect(
-                self._url,
+                url,
                 subprotocols=[SUBPROTOCOL, Subprotocol(self._credential)],
                 compression=None,
                 max_size=MAX_MESSAGE_BYTES,
@@ -93,29 +126,28 @@ class Dialer:
                 close_timeout=CLOSE_TIMEOUT_S,
                 # The session's own deadline bounds the try.
                 open_timeout=None,
-                ssl=self._tls if self._url.startswith("wss:") else None,
+                ssl=self._tls if url.startswith("wss:") else None,
             )
         except InvalidStatus as refusal:
-            self._refused(refusal)
-            # A new ticket is worth a try at once.
-            return await self.dial()
+            self._refused(url, refusal)
+            return None
         except InvalidURI as error:
             raise InvalidInput(f"stream.url: {error}", field="stream.url") from error
         except (OSError, InvalidHandshake) as error:
             raise Unavailable(
-                f"{self._url}: {str(error) or type(error).__name__}", code="stream_unreachable"
+                f"{url}: {str(error) or type(error).__name__}", code="stream_unreachable"
             ) from error
         if self._credential.startswith("dc.ticket."):
             # Spent; if the Welcome does not come, the next try needs another.
             self._credential = ""
         return connection
 
-    def _refused(self, refusal: InvalidStatus) -> None:
+    def _refused(self, url: str, refusal: InvalidStatus) -> None:
         """Return when a new ticket may help."""
         response = refusal.response
         status = response.status_code
         detail = bytes(response.body or b"").decode(errors="replace").strip()[:200]
-        told = f"{self._url}: HTTP status {status}" + (f": {detail}" if detail else "")
+        told = f"{url}: HTTP status {status}" + (f": {detail}" if detail else "")
         if status == 401:
             if self.superseded:
                 raise SessionGone(
@@ -143,5 +175,5 @@ class Dialer:
             if error.retryable and not isinstance(error, Unavailable):
                 raise Unavailable(error.message, code=error.code) from error
             raise
-        self._url = ticket.url
+        self._ticket = ticket
         self._credential = f"dc.ticket.{ticket.ticket}"

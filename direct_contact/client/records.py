@@ -88,6 +88,7 @@ class Worker(Record):
     networks: list[str]
     host: str = ""
     pid: int = 0
+    endpoint: str | None = None
     started_at: str = ""
 
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from broker import subjects
+from broker import placement, subjects
 from broker.links import Links
 from broker.port import Broker
-from direct_contact.gateway import admission, placement
+from direct_contact.gateway import admission
 from direct_contact.gateway.settings import GatewaySettings
 from direct_contact.gateway.sockets import Refusal, SocketHandler, UpgradeRequest
 from direct_contact.gateway.stream import Stream
@@ -20,7 +20,7 @@ from foundation.background import Background
 from foundation.clock import Monotonic, monotonic
 from foundation.errors import DirectContactError
 from foundation.pulse import Pulse
-from protos.dc.internal.v1.envelope_pb2 import Detach, Envelope, ToWorker
+from protos.dc.internal.v1.envelope_pb2 import Detach, ToGateway, ToWorker
 from registry.live import SessionRecord, SessionStore
 
 logger = logging.getLogger(__name__)
@@ -48,8 +48,20 @@ class GatewayStats:
     slow_readers: int = 0
 
 
+def _nowhere(_: SessionRecord) -> str:
+    return ""
+
+
 class Hub:
-    """Admits clients, keeps their streams, and hands what workers send to the right one."""
+    """Admits clients, keeps their streams, and hands what workers send to the right one.
+
+    Args:
+        name: new at each start.
+        settings: of the gateway.
+        broker: carries what goes to workers in other processes.
+        store: the session store.
+        home: names the worker in this process, while it has room for the session; "": none.
+    """
 
     commands_unanswered: Final = 64
     """Stream commands that may be unanswered in one session."""
@@ -62,6 +74,7 @@ class Hub:
         broker: Broker,
         store: SessionStore,
         clock: Monotonic = monotonic,
+        home: Callable[[SessionRecord], str] = _nowhere,
     ) -> None:
         self.name = name
         self.settings = settings
@@ -84,6 +97,7 @@ class Hub:
             clock=clock,
         )
         self._broker = broker
+        self._home = home
         self._by_worker: dict[str, set[Stream]] = {}
         self._left = Pulse()
         self._background = Background(self._left.beat)
@@ -180,21 +194,24 @@ class Hub:
         """End a session that no worker serves now."""
         await self.store.end(session, epoch=None, reason=reason)
 
-    async def place(self, record: SessionRecord, avoid: frozenset[str]) -> str:
-        """A worker for the session; see `placement.place`."""
-        return await placement.place(
-            self._broker,
-            pool=record.pool,
-            network=f"{record.tenant}.{record.network}.{record.version}",
-            avoid=avoid,
+    async def place(self, stream: Stream, avoid: frozenset[str]) -> str:
+        """A worker for the stream's session: the one at home, or see `placement.place`."""
+        record = stream.admitted.record
+        home = self._home(record)
+        # Not to one that just served it, or was asked: it may have sent the session away.
+        if home and home != stream.worker:
+            return home
+        offer = await placement.place(
+            self._broker, pool=record.pool, network=record.network_key, avoid=avoid
         )
+        return offer.worker
 
     # ------------------------------------------------------------ what the links tell
 
-    def receive(self, peer: str, envelope: Envelope) -> None:
+    def receive(self, peer: str, items: Sequence[ToGateway]) -> None:
         """Hand each item to its stream; tell the worker of those that are not here any more."""
         streams = self.streams
-        for item in envelope.to_gateway:
+        for item in items:
             stream = streams.get(item.session)
             if stream is not None and stream.admitted.number == item.attachment:
                 stream.receive(peer, item)

@@ -80,8 +80,7 @@ class Placing:
             failure = Unavailable("no worker could take the session just now", code="no_worker")
             try:
                 if not worker:
-                    record = stream.admitted.record
-                    worker, take = await hub.place(record, frozenset(avoid)), True
+                    worker, take = await hub.place(stream, frozenset(avoid)), True
                 answer = await self._attach(worker, take=take)
             except DirectContactError as error:
                 if not isinstance(error, Unavailable):

@@ -6,19 +6,16 @@ import asyncio
 import logging
 import os
 import secrets
-import ssl
 
 from prometheus_client import REGISTRY, CollectorRegistry
 
 from broker import nats
+from direct_contact.gateway.endpoint import Endpoint
 from direct_contact.gateway.hub import Hub
 from direct_contact.gateway.metrics import GatewayMetrics
 from direct_contact.gateway.settings import GatewaySettings
-from direct_contact.gateway.sockets import SocketLimits
-from direct_contact.gateway.websocket_server import WebSocketServer
 from foundation import redis
-from foundation.errors import InvalidInput
-from foundation.process import beat, bound_port_error, settle_memory
+from foundation.process import beat, settle_memory
 from foundation.settings import BrokerSettings, RedisSettings, Settings, TelemetrySettings
 from foundation.telemetry import Health, ProbeServer
 from foundation.telemetry.readiness import ReadinessSettings, write_ready
@@ -73,30 +70,14 @@ class Gateway:
             await store.aclose()
 
     async def _serve(self, hub: Hub, stop: asyncio.Event, health: Health, probe_port: int) -> None:
-        own = self._own
         await hub.links.open()
-        server = WebSocketServer(
-            hub.admit,
-            SocketLimits(
-                max_message_bytes=hub.max_frame_bytes,
-                max_buffered_bytes=own.gateway_max_buffered_bytes,
-            ),
-        )
+        endpoint = Endpoint(hub, self._own)
         async with asyncio.TaskGroup() as tasks:
             running = [
                 tasks.create_task(hub.run(), name="hub"),
                 tasks.create_task(beat(health), name="beat"),
             ]
-            try:
-                port = await server.listen(own.gateway_host, own.gateway_port, _tls(own))
-            except OSError as error:
-                raise bound_port_error(
-                    "the stream endpoint",
-                    own.gateway_host,
-                    own.gateway_port,
-                    "--gateway-port (DC_GATEWAY_PORT)",
-                    error,
-                ) from None
+            port = await endpoint.listen()
             settle_memory()
             write_ready(
                 self._settings[ReadinessSettings].ready_file,
@@ -107,25 +88,7 @@ class Gateway:
             )
             logger.info("gateway ready", extra={"gateway": self.name, "port": port})
             await stop.wait()
-            hub.draining = True
-            server.stop_accepting()
-            await hub.drain()
-            await hub.links.flush()
-            await server.close()
+            await endpoint.drain()
             for task in running:
                 task.cancel()
         logger.info("gateway stopped", extra={"gateway": self.name})
-
-
-def _tls(own: GatewaySettings) -> ssl.SSLContext | None:
-    if not own.gateway_tls_cert:
-        return None
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    try:
-        context.load_cert_chain(own.gateway_tls_cert, own.gateway_tls_key or None)
-    except (OSError, ssl.SSLError) as error:
-        raise InvalidInput(
-            f"--gateway-tls-cert: {own.gateway_tls_cert} and --gateway-tls-key: "
-            f"{own.gateway_tls_key} cannot be loaded: {error}"
-        ) from None
-    return context

@@ -39,7 +39,7 @@ class Commands:
         self.nats_url = options.nats_url or f"nats://{LOOPBACK}:{ports.nats}"
         self.redis_url = options.redis_url or f"redis://{LOOPBACK}:{ports.redis}/0"
         self.database_url = options.database_url or f"sqlite+aiosqlite:///{data.records}"
-        reachable = _reachable(options.host)
+        self._reachable = reachable = _reachable(options.host)
         self.rest_url = f"http://{reachable}:{ports.rest}"
         self.stream_urls = [f"ws://{reachable}:{port}/v1/stream" for port in ports.stream]
         self.stream_url = self.stream_urls[0]
@@ -112,7 +112,20 @@ class Commands:
     def worker(self, number: int) -> Launch:
         """The `number`th worker of the default pool, from 1; its name is made as a gateway's."""
         name = f"ann-worker-{number}"
-        return self._service(Role.WORKER, name, {"DC_WORKER_NAME": name, "DC_WORKER_POOL": POOL})
+        return self._service(
+            Role.WORKER,
+            name,
+            {
+                "DC_WORKER_NAME": name,
+                "DC_WORKER_POOL": POOL,
+                # Its own endpoint, on any free port.
+                "DC_GATEWAY_HOST": self._options.host,
+                "DC_GATEWAY_PORT": "0",
+                "DC_WORKER_ENDPOINT_URL": self._options.environment.get(
+                    "DC_WORKER_ENDPOINT_URL", f"ws://{self._reachable}:{{port}}/v1/stream"
+                ),
+            },
+        )
 
     def _service(self, role: Role, name: str, own: Mapping[str, str]) -> Launch:
         ready_file = self._data.run / f"{name}.json"

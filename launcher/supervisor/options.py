@@ -27,7 +27,7 @@ class Role(StrEnum):
 MODULES: Mapping[Role, str] = {
     Role.REST_API: "rest_api",
     Role.GATEWAY: "direct_contact",
-    Role.WORKER: "ann_workers",
+    Role.WORKER: "launcher.direct_worker",
 }
 """The Python module that each service runs as."""
 

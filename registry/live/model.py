@@ -42,6 +42,16 @@ class SessionRecord:
         """How long the session waits for its client."""
         return float(self.config.get("resume_ttl_s", DEFAULT_RESUME_TTL_S))
 
+    @property
+    def direct(self) -> bool:
+        """Whether clients stream straight to the worker, where it has an endpoint."""
+        return self.config.get("route") == "direct"
+
+    @property
+    def network_key(self) -> str:
+        """The network's version as workers name it among those of all tenants."""
+        return f"{self.tenant}.{self.network}.{self.version}"
+
     def to_json(self) -> bytes:
         """The record as JSON; `from_json` gives an equal one."""
         return _record_json(self)
@@ -191,6 +201,7 @@ class WorkerInfo:
         started_ms: milliseconds since 1970.
         state: ``ready`` or ``draining``.
         networks: ``name:version`` of those it has loaded.
+        endpoint: where clients stream straight to it; "": nowhere.
     """
 
     name: str
@@ -202,6 +213,7 @@ class WorkerInfo:
     started_ms: int = 0
     state: str = "ready"
     networks: list[str] = field(default_factory=list, hash=False)
+    endpoint: str = ""
 
     def to_json(self) -> bytes:
         """As JSON; `from_json` gives an equal one."""

@@ -52,6 +52,12 @@ class WorkerDirectory:
         workers = [WorkerInfo.from_json(text) for text in texts]
         return [worker for worker in workers if pool is None or worker.pool == pool]
 
+    async def find(self, worker: str) -> WorkerInfo | None:
+        """What a living worker tells of itself; None: its lease does not run."""
+        with translated("asking for a worker"):
+            texts = await self._workers.run(self._redis, [_LEASES, _INFO], [worker])
+        return WorkerInfo.from_json(texts[0]) if texts else None
+
     async def alive(self, worker: str) -> bool:
         """Whether the worker's lease runs."""
         with translated("asking for a worker"):

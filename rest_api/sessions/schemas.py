@@ -14,6 +14,7 @@ POOL_PATTERN = r"^[a-z0-9][a-z0-9_-]{0,62}$"
 State = Literal["open", "attached", "detached", "ended"]
 Delivery = Literal["default", "commit_first"]
 Mode = Literal["infer", "train"]
+Route = Literal["broker", "direct"]
 ResumeTtl = Annotated[int, Field(ge=1, le=86_400, strict=True)]
 PoolName = Annotated[str, Field(pattern=POOL_PATTERN)]
 
@@ -22,13 +23,15 @@ class ConfigIn(Body):
     """How a session behaves.
 
     `delivery` commit_first holds outputs back until their checkpoint is written. `resume_ttl_s`
-    is how long a session without a connection is kept.
+    is how long a session without a connection is kept. `route` direct streams straight to a worker
+    that has an endpoint of its own, and through a gateway when that worker is gone.
     """
 
     delivery: Delivery = "default"
     resume_ttl_s: ResumeTtl = 120
     mode: Mode = "infer"
     pool: PoolName = "default"
+    route: Route = "broker"
 
 
 class ConfigChanges(Body):
@@ -37,6 +40,7 @@ class ConfigChanges(Body):
     delivery: Delivery | None = None
     resume_ttl_s: ResumeTtl | None = None
     mode: Mode | None = None
+    route: Route | None = None
 
 
 class ConfigPatch(Body):
@@ -60,6 +64,7 @@ class ConfigOut(BaseModel):
     resume_ttl_s: int
     mode: Mode
     pool: str
+    route: Route
 
 
 class SessionOut(BaseModel):
@@ -84,9 +89,14 @@ class SessionOut(BaseModel):
 
 
 class Stream(BaseModel):
-    """Where and with what to open the stream: subprotocols `dc.v1` and `dc.ticket.<ticket>`."""
+    """Where and with what to open the stream: subprotocols `dc.v1` and `dc.ticket.<ticket>`.
+
+    `fallback_url` is where to go, with the same credential, when nobody answers at `url`; null: it
+    is a gateway's already.
+    """
 
     url: str
+    fallback_url: str | None
     subprotocol: str
     ticket: str
     expires_at: datetime

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import secrets
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from foundation.clock import unix_ms
 from foundation.errors import Conflict, InvalidInput, NotFound
 from registry.ids import new_session_id
 from registry.live import LiveSession, SessionRecord, SessionStore, WorkerDirectory
@@ -27,6 +24,7 @@ from rest_api.sessions.schemas import (
     State,
     Stream,
 )
+from rest_api.sessions.streams import Streams
 from rest_api.shapes import timestamp
 
 log = logging.getLogger(__name__)
@@ -36,23 +34,6 @@ PUT_BACK_S = 1.5
 PUT_BACK_POLL_S = 0.05
 DEFAULT_POOL = "default"
 CLOSED = "closed"
-
-
-@dataclass(frozen=True, slots=True)
-class Tickets:
-    """What a new ticket says: where the stream is, and for how long it is good.
-
-    Args:
-        stream_urls: one for each gateway, or one of a balancer before them all.
-        ttl_s: how long a ticket is good.
-    """
-
-    stream_urls: tuple[str, ...]
-    ttl_s: float
-
-    def choose_url(self) -> str:
-        """Any of the gateways: all of them can serve every session."""
-        return secrets.choice(self.stream_urls)
 
 
 class SessionService:
@@ -65,14 +46,14 @@ class SessionService:
         pools: PoolRecords,
         store: SessionStore,
         workers: WorkerDirectory,
-        tickets: Tickets,
+        streams: Streams,
     ) -> None:
         self._records = records
         self._versions = versions
         self._pools = pools
         self._store = store
         self._workers = workers
-        self._tickets = tickets
+        self._streams = streams
 
     async def open(self, who: Principal, body: SessionIn) -> SessionOpened:
         """Open a session: one record, one entry in the session store, one ticket.
@@ -80,6 +61,7 @@ class SessionService:
         Raises:
             NotFound: there is no such network or version.
             InvalidInput: there is no such pool, or the network cannot train.
+            WorkerUnavailable: its route is direct, and there is no worker to stream to.
         """
         await self._require_pool(body.config.pool)
         reference = body.version
@@ -97,8 +79,10 @@ class SessionService:
             created_by=who.key,
         )
         try:
-            await self._store.create(_entry(record))
-            stream = await self._stream(session)
+            entry = _entry(record)
+            address = await self._streams.first(entry)
+            await self._store.create(entry)
+            stream = await self._streams.ticket(session, address)
         except BaseException:
             await self._records.discard(session)
             raise
@@ -113,7 +97,8 @@ class SessionService:
         record, live = await self.living(who, session)
         if live is None:
             await self._bring_back(record)
-        return await self._stream(session)
+        address = await self._streams.again(_entry(record), live.owner if live is not None else "")
+        return await self._streams.ticket(session, address)
 
     async def _bring_back(self, record: Session) -> None:
         """Wait for the owner to put the session back; make it anew when there is none."""
@@ -184,16 +169,6 @@ class SessionService:
         await self._store.replace(_entry(changed))
         return changed
 
-    async def _stream(self, session: str) -> Stream:
-        expires_ms = unix_ms() + int(self._tickets.ttl_s * 1000)
-        ticket = await self._store.issue_ticket(session, ttl_s=self._tickets.ttl_s)
-        return Stream(
-            url=self._tickets.choose_url(),
-            subprotocol="dc.v1",
-            ticket=ticket,
-            expires_at=timestamp(expires_ms),
-        )
-
     async def _trainable(self, who: Principal, network: str, reference: int | str | None) -> int:
         version = await self._versions.read(who.tenant, network, reference)
         if not version.trainable:
@@ -216,7 +191,7 @@ def _stored(config: ConfigIn) -> dict[str, Any]:
         "delivery": config.delivery,
         "resume_ttl_s": config.resume_ttl_s,
         "mode": config.mode,
-        "route": "broker",
+        "route": config.route,
     }
 
 

@@ -11,7 +11,10 @@ from rest_api.shapes import timestamp
 
 
 class WorkerOut(BaseModel):
-    """A worker as it announced itself. `networks`: `name:version` of those it has loaded."""
+    """A worker as it announced itself. `networks`: `name:version` of those it has loaded.
+
+    `endpoint`: where clients stream straight to it; null: they come through gateways.
+    """
 
     name: str
     pool: str
@@ -21,6 +24,7 @@ class WorkerOut(BaseModel):
     sessions: int
     capacity: int
     networks: list[str]
+    endpoint: str | None
     started_at: datetime
 
     @classmethod
@@ -35,5 +39,6 @@ class WorkerOut(BaseModel):
             sessions=worker.sessions,
             capacity=worker.capacity,
             networks=worker.networks,
+            endpoint=worker.endpoint or None,
             started_at=timestamp(worker.started_ms),
         )

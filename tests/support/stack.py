@@ -22,6 +22,8 @@ from direct_contact.gateway.service import Gateway
 from direct_contact.gateway.settings import GatewaySettings
 from foundation.settings import BrokerSettings, RedisSettings, Settings, TelemetrySettings
 from foundation.telemetry.readiness import ReadinessSettings
+from launcher.direct_worker.front import OwnEndpoint
+from launcher.direct_worker.settings import EndpointSettings
 from protos.dc.v1.stream_pb2 import ClientFrame, Hello, Input, ServerFrame, Welcome
 from protos.dc.v1.tensor_pb2 import Payload, Tensor
 from registry.ids import new_session_id
@@ -132,6 +134,7 @@ class Stack:
                 RedisSettings(redis_url=self.redis.url),
                 TelemetrySettings(),
                 ReadinessSettings(ready_file=str(tmp)),
+                EndpointSettings(),
                 GatewaySettings(
                     **{"gateway_port": 0, "gateway_drain_s": 0.2, **self.gateway_settings}
                 ),
@@ -144,6 +147,15 @@ class Stack:
         registry = CollectorRegistry()
         worker = Worker(self._settings(tmp, worker_name=name), registry)
         return await self._start(worker, tmp, registry)
+
+    async def add_direct_worker(self, tmp: Any, name: str = "direct") -> Process:
+        """Start a worker with an endpoint of its own, which is found among `ports`."""
+        registry = CollectorRegistry()
+        settings = self._settings(tmp, worker_name=name)
+        worker = Worker(settings, registry, front=OwnEndpoint(settings, registry))
+        process = await self._start(worker, tmp, registry)
+        self.ports.append(json.loads(tmp.read_text())["port"])
+        return process
 
     async def add_gateway(self, tmp: Any) -> Process:
         """Start a gateway and wait until it is ready."""
@@ -249,10 +261,14 @@ async def running_stack(
     *,
     workers: int = 1,
     gateways: int = 1,
+    direct: int = 0,
     gateway: dict[str, Any] | None = None,
     worker: dict[str, Any] | None = None,
 ) -> AsyncIterator[Stack]:
-    """A stack with the two networks above; everything is stopped at the end."""
+    """A stack with the two networks above; everything is stopped at the end.
+
+    The ports of the `direct` workers come before those of the gateways.
+    """
     stack = Stack(
         broker,
         SessionStore(redis),
@@ -266,6 +282,8 @@ async def running_stack(
     await stack.add_network(RECURRENT)
     for index in range(workers):
         await stack.add_worker(tmp / f"worker-{index}", f"worker-{index}")
+    for index in range(direct):
+        await stack.add_direct_worker(tmp / f"direct-{index}", f"direct-{index}")
     for index in range(gateways):
         await stack.add_gateway(tmp / f"gateway-{index}")
     try:

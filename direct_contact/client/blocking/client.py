@@ -7,7 +7,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self
 
-from direct_contact.client.attached import Mode, OnNotice
+from direct_contact.client.attached import Mode, OnNotice, Route
 from direct_contact.client.blocking.loop_thread import LoopThread
 from direct_contact.client.blocking.session import BlockingSession
 from direct_contact.client.client import Client
@@ -76,12 +76,15 @@ class BlockingClient:
         mode: Mode = "infer",
         config: dict[str, Any] | None = None,
         *,
+        route: Route | None = None,
         on_notice: OnNotice | None = None,
     ) -> BlockingSession:
         """See `Client.session`. `on_notice` is called on the client's thread."""
 
         async def make() -> Session:
-            return self._client.session(network, version, mode, config, on_notice=on_notice)
+            return self._client.session(
+                network, version, mode, config, route=route, on_notice=on_notice
+            )
 
         session = BlockingSession(self._thread, self._thread.wait(make()))
         self._sessions.append(session)

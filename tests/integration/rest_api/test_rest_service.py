@@ -144,6 +144,7 @@ async def test_workers_are_listed_by_name(api: httpx.AsyncClient, redis: Redis) 
             "sessions": 2,
             "capacity": 64,
             "networks": ["digits:1"],
+            "endpoint": None,
             "started_at": "1970-01-01T00:00:01Z",
         }
     ]

@@ -41,8 +41,10 @@ async def test_session_comes_with_a_ticket_that_attaches_once(
         "resume_ttl_s": 60,
         "mode": "infer",
         "pool": "default",
+        "route": "broker",
     }
     assert stream["url"] == "ws://127.0.0.1:8765/v1/stream"
+    assert stream["fallback_url"] is None
     assert stream["subprotocol"] == "dc.v1"
     attachment = await store.attach(stream["ticket"], "ticket", gateway="gw-1")
     assert attachment.record.id == session["id"]

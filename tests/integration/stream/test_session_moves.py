@@ -9,8 +9,10 @@ from redis.asyncio import Redis
 
 from ann_workers.backends.port import Request
 from ann_workers.backends.registry import find_backend
+from broker import subjects
 from broker.nats import NatsBroker
-from protos.dc.v1.stream_pb2 import NOTICE_KIND_MIGRATED, ServerFrame
+from protos.dc.internal.v1.envelope_pb2 import Envelope, Position
+from protos.dc.v1.stream_pb2 import NOTICE_KIND_MIGRATED, Ack, ServerFrame
 from protos.dc.v1.tensor_pb2 import Payload
 from tests.support.servers import NatsServer, RedisServer
 from tests.support.stack import RECURRENT, Stack, inputs, running_stack, values, vector
@@ -132,3 +134,25 @@ async def test_session_goes_on_when_its_worker_took_the_gateway_for_gone(stack: 
         rest, _ = await collect(link, 30)
         assert (await stack.store.read([record.id]))[0].epoch == 1
     check(outputs + rest, rows)
+
+
+async def test_credits_are_told_again_when_the_gateway_asks_after_a_loss(stack: Stack) -> None:
+    record = await stack.add_session("linear")
+    async with stack.link(record) as link:
+        await link.greet()
+        await link.send(inputs=inputs(np.zeros((300, 4), np.float32)))
+        await link.outputs(300)
+        await link.send(ack=Ack(seq=300, last=True))
+        told = (await link.receive()).progress
+        assert told.durable_seq == 300
+        # As after a gap in the gateway's link: nothing changed, but the last Progress was lost.
+        gateway, worker = stack.processes[-1].name, stack.processes[0].name
+        again = Envelope(sender=gateway, link=10_000)
+        again.to_worker.add(
+            session=record.id,
+            epoch=1,
+            attachment=1,
+            send_after=Position(seq=300, last=True),
+        )
+        await stack.broker.publish(subjects.worker_in(worker), again.SerializeToString())
+        assert (await link.receive()).progress == told

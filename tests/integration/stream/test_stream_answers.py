@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
-from broker import subjects
-from protos.dc.internal.v1.envelope_pb2 import Envelope, Position
 from protos.dc.v1.stream_pb2 import OUTCOME_NEW, OUTCOME_RESUMED, Ack, Bye, Ping
 from tests.support.conditions import until
 from tests.support.stack import Stack, inputs, values
+
+
+@pytest.fixture
+def stack(either_stack: Stack) -> Stack:
+    """Everything here holds on both routes."""
+    return either_stack
 
 
 async def test_stream_answers_in_order_when_inputs_come_as_one_bundle(stack: Stack) -> None:
@@ -70,25 +75,3 @@ async def test_session_leaves_nothing_behind_when_the_client_says_bye(stack: Sta
         return live is not None and live.ended_reason == "closed by the client"
 
     await until(ended)
-
-
-async def test_credits_are_told_again_when_the_gateway_asks_after_a_loss(stack: Stack) -> None:
-    record = await stack.add_session("linear")
-    async with stack.link(record) as link:
-        await link.greet()
-        await link.send(inputs=inputs(np.zeros((300, 4), np.float32)))
-        await link.outputs(300)
-        await link.send(ack=Ack(seq=300, last=True))
-        told = (await link.receive()).progress
-        assert told.durable_seq == 300
-        # As after a gap in the gateway's link: nothing changed, but the last Progress was lost.
-        gateway, worker = stack.processes[-1].name, stack.processes[0].name
-        again = Envelope(sender=gateway, link=10_000)
-        again.to_worker.add(
-            session=record.id,
-            epoch=1,
-            attachment=1,
-            send_after=Position(seq=300, last=True),
-        )
-        await stack.broker.publish(subjects.worker_in(worker), again.SerializeToString())
-        assert (await link.receive()).progress == told

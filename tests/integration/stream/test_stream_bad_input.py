@@ -32,6 +32,12 @@ GOOD = vector(np.ones(4, np.float32))
 
 
 @pytest.fixture
+def stack(either_stack: Stack) -> Stack:
+    """Everything here holds on both routes."""
+    return either_stack
+
+
+@pytest.fixture
 async def link(stack: Stack) -> AsyncIterator[RawLink]:
     """A greeted stream of the linear network, and proof at the end that others are served."""
     record = await stack.add_session("linear")

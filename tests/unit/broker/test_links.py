@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 
 import pytest
 
 from broker.links import Links
 from broker.memory import MemoryBroker, MemoryHub
-from protos.dc.internal.v1.envelope_pb2 import Envelope, ToWorker
+from protos.dc.internal.v1.envelope_pb2 import ToWorker
 from tests.support.conditions import until
 
 
@@ -17,12 +17,12 @@ class Owner:
     """Remembers what it is told; shares sessions with everybody."""
 
     def __init__(self) -> None:
-        self.received: list[Envelope] = []
+        self.received: list[ToWorker] = []
         self.gaps: list[str] = []
         self.lost: list[str] = []
 
-    def receive(self, peer: str, envelope: Envelope) -> None:
-        self.received.append(envelope)
+    def receive(self, peer: str, items: Sequence[ToWorker]) -> None:
+        self.received.extend(items)
 
     def gap(self, peer: str) -> None:
         self.gaps.append(peer)

@@ -420,7 +420,8 @@ Global___Checkpoint: typing_extensions.TypeAlias = Checkpoint
 class OfferRequest(google.protobuf.message.Message):
     """---------------------------------------------------------------- placement and commands
 
-    On `dc.pool.<pool>.offer`, answered by one worker of the pool.
+    On `dc.pool.<pool>.offer`, answered by one worker of the pool; on `dc.pool.<pool>.offer.direct`,
+    by one that has a stream endpoint of its own.
     """
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
@@ -444,19 +445,23 @@ class Offer(google.protobuf.message.Message):
     WORKER_FIELD_NUMBER: builtins.int
     FREE_FIELD_NUMBER: builtins.int
     WARM_FIELD_NUMBER: builtins.int
+    ENDPOINT_FIELD_NUMBER: builtins.int
     worker: builtins.str
     free: builtins.float
     """0 to 1: the share of the worker that is free; 0: do not come."""
     warm: builtins.bool
     """The network is loaded already."""
+    endpoint: builtins.str
+    """Where clients stream straight to it; empty: it has no endpoint of its own."""
     def __init__(
         self,
         *,
         worker: builtins.str = ...,
         free: builtins.float = ...,
         warm: builtins.bool = ...,
+        endpoint: builtins.str = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["free", b"free", "warm", b"warm", "worker", b"worker"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["endpoint", b"endpoint", "free", b"free", "warm", b"warm", "worker", b"worker"]) -> None: ...
 
 Global___Offer: typing_extensions.TypeAlias = Offer
 

@@ -1,0 +1,1 @@
+"""A worker with a stream endpoint of its own: two services in one process."""
