@@ -42,6 +42,9 @@ async def test_paused_session_stays_so_when_its_worker_is_killed(
             await until(lambda: session.epoch > epoch, timeout_s=30)
             for seq in (2, 3):
                 assert await session.send(x) == seq
+            async with client.session(name) as witness:
+                for _ in range(3):
+                    await witness.infer(x)
             # Nothing was computed before it.
             assert (await session.command("resume"))["after_seq"] == 1
             assert [(await anext(session)).seq for _ in range(2)] == [2, 3]
