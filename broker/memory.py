@@ -9,7 +9,8 @@ import random
 from collections import deque
 from collections.abc import Callable, Mapping
 
-from broker.port import Delivery, Handler, Subscription
+from broker.port import BlobEntry, Delivery, Handler, Subscription
+from foundation.clock import unix_ms
 from foundation.errors import InvalidInput, LimitExceeded, NotFound, Unavailable
 
 logger = logging.getLogger(__name__)
@@ -28,7 +29,8 @@ class MemoryHub:
     def __init__(self, *, choose: random.Random | None = None) -> None:
         self.lose: Callable[[str, bytes], bool] = lambda _subject, _payload: False
         """Set by a test: True for a message that is to be lost on the way."""
-        self.blobs: dict[tuple[str, str], bytes] = {}
+        self.blobs: dict[tuple[str, str], tuple[BlobEntry, bytes]] = {}
+        self.blob_revisions = itertools.count(1)
         self._subscriptions: list[_Subscribed] = []
         self._brokers: list[MemoryBroker] = []
         self._random = choose or random.Random()  # noqa: S311  # spreading load is no secret
@@ -306,14 +308,36 @@ class MemoryBlobs:
 
     async def put(self, name: str, data: bytes) -> None:
         """See `Blobs.put`."""
-        self._hub.blobs[self._bucket, name] = bytes(data)
+        entry = BlobEntry(name, next(self._hub.blob_revisions), unix_ms())
+        self._hub.blobs[self._bucket, name] = entry, bytes(data)
 
     async def get(self, name: str) -> bytes:
         """See `Blobs.get`."""
         try:
-            return self._hub.blobs[self._bucket, name]
+            return self._hub.blobs[self._bucket, name][1]
         except KeyError:
             raise NotFound(f"no blob {name} in {self._bucket}") from None
+
+    async def renew(self, name: str) -> None:
+        """See `Blobs.renew`."""
+        await self.put(name, await self.get(name))
+
+    async def entries(self, *, after: int, limit: int) -> tuple[list[BlobEntry], int]:
+        """See `Blobs.entries`."""
+        entries = (
+            entry for (bucket, _), (entry, _) in self._hub.blobs.items() if bucket == self._bucket
+        )
+        later = [entry for entry in entries if entry.revision > after]
+        page = sorted(later, key=lambda entry: entry.revision)[:limit]
+        return page, page[-1].revision if len(later) > limit else 0
+
+    async def delete_unchanged(self, entry: BlobEntry) -> bool:
+        """See `Blobs.delete_unchanged`."""
+        there = self._hub.blobs.get((self._bucket, entry.name))
+        if there is None or there[0] != entry:
+            return False
+        await self.delete(entry.name)
+        return True
 
     async def delete(self, name: str) -> None:
         """See `Blobs.delete`."""

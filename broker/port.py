@@ -158,11 +158,51 @@ class Broker(Protocol):
         """Send what was published, end every subscription, disconnect. Repeating does nothing."""
 
 
+@dataclass(frozen=True, slots=True)
+class BlobEntry:
+    """A blob as it is listed.
+
+    Args:
+        name: of the blob.
+        revision: of its last `put` or `renew`; they grow within a bucket.
+        renewed_ms: when that was, in Unix milliseconds by the store's clock.
+    """
+
+    name: str
+    revision: int
+    renewed_ms: int
+
+
 class Blobs(Protocol):
     """Named, immutable bytes of any size that outlive processes."""
 
     async def put(self, name: str, data: bytes) -> None:
-        """Store `data`; a name that is there already is replaced whole.
+        """Store `data`; a name that is there already is replaced whole, or else renewed.
+
+        Raises:
+            Unavailable: the store does not answer.
+        """
+
+    async def renew(self, name: str) -> None:
+        """Count as put just now, so that nobody who looks at its age removes it.
+
+        Raises:
+            NotFound: there is no such name.
+            Unavailable: the store does not answer.
+        """
+
+    async def entries(self, *, after: int, limit: int) -> tuple[list[BlobEntry], int]:
+        """Up to `limit` blobs whose revision is above `after`, the oldest first.
+
+        Returns:
+            The entries, and the `after` of the next call; 0: these were the last.
+
+        Raises:
+            Unavailable: the store does not answer.
+        """
+
+    async def delete_unchanged(self, entry: BlobEntry) -> bool:
+        """Forget a blob; False: it was put or renewed since it was listed, or it is gone.
 
         Raises:
             Unavailable: the store does not answer.

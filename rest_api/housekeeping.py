@@ -72,7 +72,7 @@ async def sweep(services: Services) -> None:
     """Write down which sessions have ended, and delete what is kept no longer.
 
     Raises:
-        Unavailable: the session store or the database does not answer.
+        Unavailable: the session store, the database or the broker does not answer.
     """
     await services.liveness.settle()
     before_ms = unix_ms() - int(services.settings.rest_session_days * DAY_MS)
@@ -82,3 +82,5 @@ async def sweep(services: Services) -> None:
     ):
         pass
     await services.answers.forget(started_before_ms=unix_ms() - KEEP_MS)
+    if services.settings.rest_unnamed_weights_hours:
+        await services.unnamed_weights.sweep()

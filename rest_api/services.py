@@ -24,6 +24,7 @@ from rest_api.edge.authentication import KeyRing
 from rest_api.edge.observation import Metrics
 from rest_api.networks.onnx import OnnxService
 from rest_api.networks.service import NetworkService
+from rest_api.networks.unnamed import HOUR_MS, UnnamedWeights
 from rest_api.pools.service import PoolService
 from rest_api.sessions.liveness import Liveness
 from rest_api.sessions.service import SessionService
@@ -57,6 +58,7 @@ class Services:
     pools: PoolService
     workers: WorkerDirectory
     liveness: Liveness
+    unnamed_weights: UnnamedWeights
     network_records: NetworkRecords
     version_records: VersionRecords
     session_records: SessionRecords
@@ -116,6 +118,12 @@ class Services:
             pools=PoolService(pools, workers, connections.broker),
             workers=workers,
             liveness=liveness,
+            unnamed_weights=UnnamedWeights(
+                network_store,
+                versions,
+                metrics,
+                kept_ms=int(settings.rest_unnamed_weights_hours * HOUR_MS),
+            ),
             network_records=networks,
             version_records=versions,
             session_records=sessions,

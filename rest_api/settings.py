@@ -47,6 +47,9 @@ class RestSettings(SettingsGroup):
     rest_session_days: float = Field(
         30.0, gt=0, description="How long the records of ended sessions are kept"
     )
+    rest_unnamed_weights_hours: float = Field(
+        24.0, ge=0, description="How long weights are kept that no version names; 0: for ever"
+    )
     rest_sweep_interval_s: float = Field(
-        60.0, gt=0, description="How often ended sessions and old answers are swept"
+        60.0, gt=0, description="How often ended sessions, old answers and weights are swept"
     )

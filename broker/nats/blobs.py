@@ -16,6 +16,8 @@ from nats.js import errors as js_errors
 from nats.js.api import ObjectInfo, ObjectMeta, ObjectMetaOptions
 from nats.js.object_store import ObjectStore
 
+from broker.nats.blob_catalogue import BlobCatalogue
+from broker.port import BlobEntry
 from foundation.errors import InvalidInput, NotFound, Unavailable
 
 logger = logging.getLogger(__name__)
@@ -39,11 +41,12 @@ class NatsBlobs:
         self._client = client
         self._bucket = bucket
         self._stream = f"OBJ_{bucket}"
+        self._catalogue = BlobCatalogue(self._jetstream, bucket, self._stream)
         self._known = False
         self._making = asyncio.Lock()
 
     async def put(self, name: str, data: bytes) -> None:
-        """See `Blobs.put`. Nothing is written when the same bytes are there already."""
+        """See `Blobs.put`. No bytes are written when the same ones are there already."""
         async with self._translated(name):
             store = await self._store()
             try:
@@ -65,13 +68,26 @@ class NatsBlobs:
             )
         return data
 
+    async def renew(self, name: str) -> None:
+        """See `Blobs.renew`."""
+        async with self._translated(name):
+            if not await self._catalogue.renew(name):
+                raise NotFound(f"no blob {name} in {self._bucket}")
+
+    async def entries(self, *, after: int, limit: int) -> tuple[list[BlobEntry], int]:
+        """See `Blobs.entries`."""
+        async with self._translated("of any name"):
+            return await self._catalogue.entries(after=after, limit=limit)
+
+    async def delete_unchanged(self, entry: BlobEntry) -> bool:
+        """See `Blobs.delete_unchanged`."""
+        async with self._translated(entry.name):
+            return await self._catalogue.delete_unchanged(entry)
+
     async def delete(self, name: str) -> None:
         """See `Blobs.delete`."""
         async with self._translated(name):
-            try:
-                await ObjectStore(self._bucket, self._stream, self._jetstream).delete(name)
-            except js_errors.NotFoundError:
-                logger.debug("blob %s was gone already", name)
+            await self._catalogue.delete(name)
 
     async def _read(self, name: str, info: ObjectInfo) -> bytes:
         chunks: list[bytes] = []
@@ -87,11 +103,7 @@ class NatsBlobs:
         return b"".join(chunks)
 
     async def _write(self, store: ObjectStore, name: str, data: bytes) -> None:
-        try:
-            there = await store.get_info(name)
-        except js_errors.NotFoundError:
-            there = None
-        if there is not None and there.size == len(data) and there.digest == _digest(data):
+        if await self._catalogue.renew(name, size=len(data), digest=_digest(data)):
             return
         chunk_bytes = min(CHUNK_BYTES, self._client.max_payload // 2)
         options = ObjectMetaOptions(max_chunk_size=chunk_bytes)

@@ -9,7 +9,7 @@ import re
 
 from redis.asyncio import Redis
 
-from broker.port import Blobs
+from broker.port import BlobEntry, Blobs
 from foundation.complaints import Complaints
 from foundation.errors import DirectContactError, InvalidInput, NotFound, Unavailable
 from foundation.redis import translated
@@ -19,6 +19,8 @@ logger = logging.getLogger(__name__)
 
 BUCKET = "networks"
 """The bucket of blobs that the REST API fills and the workers read."""
+WEIGHTS = "weights/"
+"""What comes before the digest in a blob's name."""
 CACHE_LARGEST_BYTES = 8 * 1024 * 1024
 """Larger weights would push everything else out of a small cache, and come from the blobs at the
 speed of the network anyway."""
@@ -85,10 +87,39 @@ class NetworkStore:
         await self._remember(key, data)
         return data
 
-    async def delete_weights(self, digest: str) -> None:
-        """Forget weights; for who knows that no version names them any more."""
-        await self._blobs.delete(_weights_blob(digest))
+    async def renew_weights(self, digest: str) -> None:
+        """Keep weights as if they were put just now: a version is about to name them.
+
+        Raises:
+            NotFound: there are no such weights.
+            Unavailable: the blobs do not answer.
+        """
+        await self._blobs.renew(_weights_blob(digest))
+
+    async def list_weights(self, *, after: int, limit: int) -> tuple[dict[str, BlobEntry], int]:
+        """Some of the weights by their digest, the longest kept first.
+
+        Args:
+            after: 0, or what the last call returned.
+            limit: how many blobs to look at, manifests among them.
+
+        Returns:
+            Them, and where to go on; 0: these were the last.
+        """
+        entries, following = await self._blobs.entries(after=after, limit=limit)
+        weights = {
+            entry.name.removeprefix(WEIGHTS): entry
+            for entry in entries
+            if entry.name.startswith(WEIGHTS)
+        }
+        return weights, following
+
+    async def delete_weights(self, digest: str, listed: BlobEntry) -> bool:
+        """Forget weights that no version names; False: they were put or renewed since listed."""
+        if not await self._blobs.delete_unchanged(listed):
+            return False
         await self._forget(_weights_key(digest))
+        return True
 
     async def put_manifest(self, manifest: Manifest) -> None:
         """Store a version; repeating it does nothing.
@@ -181,7 +212,7 @@ async def _digest(data: bytes) -> str:
 
 
 def _weights_blob(digest: str) -> str:
-    return f"weights/{digest}"
+    return WEIGHTS + digest
 
 
 def _manifest_blob(name: str) -> str:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import asynccontextmanager
 
-from sqlalchemy import delete, update
+from sqlalchemy import delete, select, update
 
 from foundation.errors import Conflict
 from registry.records.database import Database
@@ -82,6 +82,17 @@ class VersionRecords:
         async with self._database.read() as connection:
             version = await resolve(connection, tenant, network, reference)
             return (await with_aliases(connection, [version]))[0]
+
+    async def named(self, weights: Collection[str]) -> set[str] | None:
+        """Those of these digests that versions of any tenant name; None: there is no version."""
+        async with self._database.read() as connection:
+            found = await connection.scalars(
+                select(VersionRow.weights).where(VersionRow.weights.in_(weights)).distinct()
+            )
+            named = set(found)
+            if not named and await connection.scalar(select(VersionRow.version).limit(1)) is None:
+                return None
+        return named
 
     async def page(
         self, tenant: str, network: str, *, limit: int, cursor: str | None = None

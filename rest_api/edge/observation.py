@@ -48,6 +48,11 @@ class Metrics:
             ["source"],
             registry=self.registry,
         )
+        self.weights_deleted = Counter(
+            "dc_rest_weights_deleted",
+            "Weights deleted because no version named them",
+            registry=self.registry,
+        )
 
 
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})

@@ -131,7 +131,12 @@ class NetworkService:
         promote: bool,
         origin: str | None = None,
     ) -> Version:
-        """Record a new version with other weights, which are in the store under that digest."""
+        """Record a new version with other weights, which are in the store under that digest.
+
+        Raises:
+            NotFound: they are not, or not any more.
+        """
+        await self._store.renew_weights(weights)
         draft = VersionDraft(
             backend=parent.backend,
             spec=parent.spec,

@@ -12,6 +12,7 @@ import pytest
 from broker import Blobs, Broker, Delivery
 from broker.memory import MemoryBroker, MemoryHub
 from broker.nats import connect
+from foundation.clock import unix_ms
 from foundation.errors import InvalidInput, LimitExceeded, NotFound, Unavailable
 from foundation.settings import BrokerSettings
 from tests.support.conditions import until
@@ -394,6 +395,74 @@ async def test_blob_is_not_found_when_absent_or_deleted(bench: Bench) -> None:
         await bench.blobs.get("present")
     await bench.blobs.put("present", b"y")
     assert await bench.blobs.get("present") == b"y"
+
+
+async def test_blobs_are_listed_by_their_last_put_or_renewal(bench: Bench) -> None:
+    blobs = bench.blobs
+    for name in ("one", "two", "three", "gone"):
+        await blobs.put(name, name.encode())
+    await blobs.delete("gone")
+    await blobs.put("one", b"one")
+    await blobs.renew("two")
+    listed, after = await blobs.entries(after=0, limit=100)
+    names = [entry.name for entry in listed]
+    assert [name for name in names if name in ("one", "two", "three", "gone")] == [
+        "three",
+        "one",
+        "two",
+    ]
+    assert after == 0
+    assert abs(listed[-1].renewed_ms - unix_ms()) < 60_000
+    assert await blobs.get("one") == b"one"
+    in_pages: list[str] = []
+    while True:
+        page, after = await blobs.entries(after=after, limit=2)
+        in_pages += [entry.name for entry in page]
+        if not after:
+            break
+    assert in_pages == names
+    with pytest.raises(NotFound):
+        await blobs.renew("absent")
+
+
+async def test_blob_is_deleted_as_listed_unless_it_was_renewed_since(bench: Bench) -> None:
+    blobs = bench.blobs
+    for name in ("put", "renewed", "left"):
+        await blobs.put(name, b"x" * 300_000)
+    listed = {entry.name: entry for entry in (await blobs.entries(after=0, limit=100))[0]}
+    await blobs.put("put", b"x" * 300_000)
+    await blobs.renew("renewed")
+    deleted = {name: await blobs.delete_unchanged(listed[name]) for name in listed}
+    assert (deleted["put"], deleted["renewed"], deleted["left"]) == (False, False, True)
+    assert not await blobs.delete_unchanged(listed["left"])
+    for name in ("put", "renewed"):
+        assert await blobs.get(name) == b"x" * 300_000
+    with pytest.raises(NotFound):
+        await blobs.get("left")
+    await blobs.put("left", b"again")
+    assert await blobs.get("left") == b"again"
+
+
+async def test_blob_is_there_when_many_put_it_at_once(bench: Bench) -> None:
+    for _ in range(3):
+        await asyncio.gather(*(bench.blobs.put("popular", b"same") for _ in range(32)))
+        assert await bench.blobs.get("popular") == b"same"
+
+
+async def test_one_wins_whole_when_a_blob_is_put_and_deleted_at_once(bench: Bench) -> None:
+    blobs = bench.blobs
+    for turn in range(20):
+        await blobs.put("contended", b"same")
+        [listed] = [
+            entry
+            for entry in (await blobs.entries(after=0, limit=100))[0]
+            if entry.name == "contended"
+        ]
+        deletes = (blobs.delete_unchanged(listed) for _ in range(2))
+        _, *deleted = await asyncio.gather(blobs.put("contended", b"same"), *deletes)
+        assert sum(deleted) <= 1, turn
+        # Whoever came first, what was put is there.
+        assert await blobs.get("contended") == b"same"
 
 
 async def test_post_keeps_the_order_when_it_follows_publish(bench: Bench) -> None:

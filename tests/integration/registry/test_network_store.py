@@ -108,7 +108,8 @@ async def test_weights_are_not_found_when_absent_or_deleted(store: NetworkStore)
     with pytest.raises(NotFound):
         await store.weights(hashlib.sha256(b"never stored").hexdigest())
     digest = await store.put_weights(b"soon gone")
-    await store.delete_weights(digest)
+    listed, _ = await store.list_weights(after=0, limit=10)
+    assert await store.delete_weights(digest, listed[digest])
     with pytest.raises(NotFound):
         await store.weights(digest)
     for malformed in ("", "x" * 64, "A" * 64, "0" * 63, "../" + "0" * 61):

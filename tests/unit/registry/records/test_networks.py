@@ -217,3 +217,17 @@ async def test_version_numbers_go_on_when_a_deleted_network_is_created_again(
         await add(database, "digits")
     assert (await create(database, "digits")).version == 3
     assert (await NetworkRecords(database).read("default", "digits")).aliases == {"live": 3}
+
+
+async def test_weights_are_told_as_named_when_a_version_of_any_tenant_names_them(
+    database: Database,
+) -> None:
+    versions = VersionRecords(database)
+    assert await versions.named(["00ff"]) is None
+    await create(database, "digits")
+    await create(database, "digits", tenant="other")
+    await add(database, "digits", weights="0101")
+    assert await versions.named(["00ff", "0101", "0202"]) == {"00ff", "0101"}
+    assert await versions.named(["0202"]) == set()
+    await versions.delete("default", "digits", 2)
+    assert await versions.named(["0101"]) == set()
