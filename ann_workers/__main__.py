@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 
 
 def main() -> None:
     """Read the settings, serve until SIGTERM, exit 0 after the drain."""
+    gc.disable()  # Until settle_memory: what is loaded stays, and looking through it takes time.
     try:
         from ann_workers.process import GROUPS, compute_on_one_core, run_worker
 

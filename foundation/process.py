@@ -40,11 +40,14 @@ def run(program: str, serve: Serve) -> None:
 def settle_memory() -> None:
     """Call when start-up is over: what lives now lives on, and collections come less often.
 
+    Until then entry points switch them off: a fifth of a start went into them.
+
     Without it, full collections walk every loaded module: 30 ms pauses, seen at p99.
     """
     gc.collect()
     gc.freeze()
     gc.set_threshold(50_000, 20, 50)
+    gc.enable()
 
 
 async def beat(health: Health) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import sys
 
@@ -19,6 +20,7 @@ and exits with 0."""
 
 def main() -> None:
     """Run until SIGTERM or SIGINT; exits with 1 and one line when it cannot start."""
+    gc.disable()  # Until settle_memory: what is loaded stays, and looking through it takes time.
     try:
         from rest_api.service import serve
         from rest_api.settings import RestSettings

@@ -8,7 +8,6 @@ from foundation.errors import CallerError, Conflict, InvalidInput
 from registry.networks.onnx.spec import OnnxSpec, StateRequest
 from registry.networks.spec import parse_spec
 from registry.networks.store import NetworkStore
-from registry.networks.weights import decode_weights
 from registry.records import Version, VersionDraft
 from registry.records.networks import Network
 from rest_api.edge.authentication import Principal
@@ -113,6 +112,7 @@ class OnnxService:
 def _exported(version: Version, weights: bytes) -> bytes:
     try:
         from registry.networks.onnx.export import export_network
+        from registry.networks.weights import decode_weights
     except ImportError as error:
         raise CallerError(
             f"this server can't write ONNX files: {error}", code="backend_unavailable"

@@ -12,15 +12,14 @@ from pydantic import ValidationError
 
 from foundation.errors import Conflict, DirectContactError, InternalError, NotFound
 from registry.networks.manifest import Manifest
-from registry.networks.parameters import initial_parameters
 from registry.networks.spec import NetworkSpec, parse_spec
 from registry.networks.store import NetworkStore
-from registry.networks.weights import decode_weights, encode_weights
 from registry.records import NetworkRecords, Version, VersionDraft, VersionRecords
 from registry.records.networks import Network
 from registry.records.version_rows import LIVE
 from rest_api.edge.authentication import Principal
 from rest_api.networks.schemas import OtherNetworkIn
+from rest_api.networks.weights import check_weights, initial_weights
 from rest_api.sessions.liveness import Liveness
 
 log = logging.getLogger(__name__)
@@ -58,7 +57,7 @@ class NetworkService:
             spec = parse_spec(body, parameter_limit=self._max_parameters)
         except ValidationError as error:
             raise RequestValidationError(error.errors(include_url=False)) from error
-        weights = await asyncio.to_thread(lambda: encode_weights(initial_parameters(spec)))
+        weights = await asyncio.to_thread(initial_weights, spec)
         draft = VersionDraft(
             backend="numpy",
             spec=spec.model_dump(mode="json"),
@@ -117,7 +116,7 @@ class NetworkService:
                 code="other_backend",
             )
         spec = _spec(parent)
-        await asyncio.to_thread(decode_weights, weights, spec)
+        await asyncio.to_thread(check_weights, weights, spec)
         digest = await self._store.put_weights(weights)
         return await self.derive(who, parent, digest, source="upload", promote=promote)
 

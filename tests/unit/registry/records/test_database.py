@@ -5,11 +5,14 @@ from pathlib import Path
 
 import pytest
 from alembic.autogenerate import compare_metadata
+from alembic.config import Config
 from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, text
 
 from foundation.errors import InvalidInput, Unavailable
 from registry.records import Database, connect
+from registry.records.migrate import NEWEST
 from registry.records.tables import Row
 
 
@@ -19,6 +22,13 @@ async def test_migrations_make_the_tables_of_the_models(database: Database) -> N
 
     async with database.read() as connection:
         assert await connection.run_sync(differences) == []
+
+
+def test_newest_migration_is_the_one_that_is_looked_for() -> None:
+    config = Config()
+    config.set_main_option("script_location", "registry.records:migrations")
+    config.set_main_option("path_separator", "os")
+    assert ScriptDirectory.from_config(config).get_heads() == [NEWEST]
 
 
 async def test_connect_keeps_the_records_when_the_tables_are_there(database_url: str) -> None:
