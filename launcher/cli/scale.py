@@ -89,19 +89,19 @@ async def _scale(
     show: Callable[[int], None],
 ) -> list[dict[str, Any]]:
     deadline = time.monotonic() + timeout_s
-    async with Rest(stack.rest_url, stack.api_key) as rest:
-        await rest.scale(pool, replicas)
-        while True:
-            workers = [worker for worker in await rest.workers() if worker["pool"] == pool]
-            show(len(workers))
-            if not timeout_s or _settled(workers, replicas):
-                return workers
-            if time.monotonic() > deadline:
-                raise Unavailable(
-                    f"the pool {pool} has {len(workers)} workers after {timeout_s:.0f} s, not "
-                    f"{replicas}: see `direct-contact status`, or wait longer with --timeout"
-                )
-            await asyncio.sleep(_POLL_S)
+    rest = Rest(stack.rest_url, stack.api_key)
+    await rest.scale(pool, replicas)
+    while True:
+        workers = [worker for worker in await rest.workers() if worker["pool"] == pool]
+        show(len(workers))
+        if not timeout_s or _settled(workers, replicas):
+            return workers
+        if time.monotonic() > deadline:
+            raise Unavailable(
+                f"the pool {pool} has {len(workers)} workers after {timeout_s:.0f} s, not "
+                f"{replicas}: see `direct-contact status`, or wait longer with --timeout"
+            )
+        await asyncio.sleep(_POLL_S)
 
 
 def _settled(workers: list[dict[str, Any]], replicas: int) -> bool:

@@ -53,10 +53,10 @@ def status(
 
 
 async def _ask(stack: RunningStack) -> dict[str, Any]:
-    async with Rest(stack.rest_url, stack.api_key) as rest:
-        pool, workers, sessions = await asyncio.gather(
-            rest.pool("default"), rest.workers(), rest.sessions()
-        )
+    rest = Rest(stack.rest_url, stack.api_key)
+    pool, workers, sessions = await asyncio.gather(
+        rest.pool("default"), rest.workers(), rest.sessions()
+    )
     return {
         "rest_url": stack.rest_url,
         "stream_url": stack.stream_url,

@@ -11,6 +11,8 @@ from typing import Self
 
 from launcher.supervisor.failures import DataDirLocked, DataDirUnusable
 
+MOST_WORKERS = 256
+"""As many as `up` and `scale` take."""
 _KEY_ALPHABET = "abcdefghijklmnopqrstuvwxyz234567"
 
 
@@ -30,6 +32,7 @@ class DataDir:
         self.run = self.path / "run"
         self.ready_file = self.path / "ready.json"
         self._key_file = self.path / "api_key"
+        self._workers_file = self.path / "workers"
         self._lock: int | None = None
 
     def __enter__(self) -> Self:
@@ -104,6 +107,22 @@ class DataDir:
         except OSError as error:
             raise self._unusable(error) from error
         return key, True
+
+    def last_workers(self) -> int | None:
+        """How many workers `remember_workers` was told last; None: it was not, or not sensibly."""
+        try:
+            count = int(self._workers_file.read_text())
+        except (OSError, ValueError):
+            return None
+        return count if 0 <= count <= MOST_WORKERS else None
+
+    def remember_workers(self, count: int) -> None:
+        """Write down how many workers there are, for the next start.
+
+        Raises:
+            OSError: it cannot be written.
+        """
+        write_privately(self._workers_file, f"{count}\n")
 
     def _unusable(self, error: OSError) -> DataDirUnusable:
         return DataDirUnusable(

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
+from typing import Any
 
 from launcher.supervisor.process import SupervisedProcess
 
@@ -17,13 +18,18 @@ class Fleet:
     Args:
         tasks: owns the lives of the workers.
         recruit: makes the worker of a number, counted from 1, without starting it.
+        live: starts a worker, and ends with its life.
     """
 
     def __init__(
-        self, tasks: asyncio.TaskGroup, recruit: Callable[[int], SupervisedProcess]
+        self,
+        tasks: asyncio.TaskGroup,
+        recruit: Callable[[int], SupervisedProcess],
+        live: Callable[[SupervisedProcess], Coroutine[Any, Any, None]],
     ) -> None:
         self._tasks = tasks
         self._recruit = recruit
+        self._live = live
         self._workers: dict[int, SupervisedProcess] = {}
         self._leaving: list[SupervisedProcess] = []
 
@@ -53,7 +59,7 @@ class Fleet:
         while number in self._workers or (worker := self._recruit(number)).label in busy:
             number += 1
         self._workers[number] = worker
-        self._tasks.create_task(worker.run(), name=worker.label)
+        self._tasks.create_task(self._live(worker), name=worker.label)
 
     async def _let_go(self, worker: SupervisedProcess) -> None:
         try:

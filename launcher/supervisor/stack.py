@@ -21,6 +21,7 @@ from launcher.supervisor.logs import Output, note
 from launcher.supervisor.options import Ports, Role, StackOptions, decide_ports
 from launcher.supervisor.process import Launch, SupervisedProcess
 from launcher.supervisor.servers import await_nats, await_redis
+from launcher.supervisor.turns import Turns
 
 WORKERS_BY_DEFAULT = 2
 
@@ -157,32 +158,55 @@ class Stack:
         if options.redis_url:
             await await_redis(options.redis_url, self._output)
         # The services take longer to load than the servers to listen: nobody waits here.
-        self._rest = [self._process(Role.REST_API, "rest-api", commands.rest)]
-        self._gateways = [
-            self._process(Role.GATEWAY, f"gateway-{number}", partial(commands.gateway, number))
-            for number in range(1, options.gateways + 1)
-        ]
-        for service in (*self._rest, *self._gateways):
-            tasks.create_task(service.run(), name=service.label)
-        self._fleet = Fleet(tasks, self._worker)
         wanted = options.workers
         if wanted is None and self._records_are_new:
             wanted = WORKERS_BY_DEFAULT
-        self._fleet.scale_to(wanted or 0)
-        # Before the waiting: its import takes as long as the processes need anyway.
-        async with Rest(self.rest_url, self.api_key) as rest:
-            for process in (*self._servers, *self._rest):
-                await process.wait_ready(timeout_s=options.start_timeout_s)
-            try:
-                self._fleet.scale_to(await _agree(rest, wanted))
-            except Unauthenticated as error:
-                raise InvalidInput(
-                    f"the records at {commands.database_location} do not know the admin key of "
-                    f"--data-dir {self.data.path}: give theirs by DC_REST_ADMIN_KEY",
-                    field="api_key",
-                ) from error
-        for process in (*self._gateways, *self._fleet.workers):
+        # As many as last time, while the record cannot be read yet: it is right in a moment.
+        fleet = self._start_services(
+            tasks, (self.data.last_workers() or 0) if wanted is None else wanted
+        )
+        rest = Rest(self.rest_url, self.api_key)
+        for process in (*self._servers, *self._rest):
             await process.wait_ready(timeout_s=options.start_timeout_s)
+        try:
+            self._scale_to(await _agree(rest, wanted))
+        except Unauthenticated as error:
+            raise InvalidInput(
+                f"the records at {commands.database_location} do not know the admin key of "
+                f"--data-dir {self.data.path}: give theirs by DC_REST_ADMIN_KEY",
+                field="api_key",
+            ) from error
+        for process in (*self._gateways, *fleet.workers):
+            await process.wait_ready(timeout_s=options.start_timeout_s)
+
+    def _start_services(self, tasks: asyncio.TaskGroup, workers: int) -> Fleet:
+        self._rest = [self._process(Role.REST_API, "rest-api", self._commands.rest)]
+        self._gateways = [
+            self._process(
+                Role.GATEWAY, f"gateway-{number}", partial(self._commands.gateway, number)
+            )
+            for number in range(1, self.options.gateways + 1)
+        ]
+        for rest_api in self._rest:
+            tasks.create_task(rest_api.run(), name=rest_api.label)
+        turns = Turns()
+        for gateway in self._gateways:
+            tasks.create_task(turns.run(gateway), name=gateway.label)
+        self._fleet = Fleet(tasks, self._worker, turns.run)
+        self._fleet.scale_to(workers)
+        return self._fleet
+
+    def _scale_to(self, workers: int) -> None:
+        """As many workers as the pool's record says; the next start begins with that number."""
+        if self._fleet is None:
+            return
+        self._fleet.scale_to(workers)
+        if workers == self.data.last_workers():
+            return
+        try:
+            self.data.remember_workers(workers)
+        except OSError as error:
+            self._output(note(f"the number of workers is not remembered: {error}", level="W"))
 
     def _worker(self, number: int) -> SupervisedProcess:
         label = f"ann-worker-{number}"
@@ -221,20 +245,17 @@ class Stack:
                 self._output(note(f"{path} cannot be written: {error}", level="E"))
 
     async def _actuate(self) -> None:
-        fleet = self._fleet
-        if fleet is None:
-            return
-        async with Rest(self.rest_url, self.api_key) as rest:
+        rest = Rest(self.rest_url, self.api_key)
 
-            async def desired() -> int:
-                return int((await rest.pool(POOL))["replicas"])
+        async def desired() -> int:
+            return int((await rest.pool(POOL))["replicas"])
 
-            await actuate(
-                desired=desired,
-                scale_to=fleet.scale_to,
-                listen=on_nats(self._commands.nats_url, POOL, self._output),
-                output=self._output,
-            )
+        await actuate(
+            desired=desired,
+            scale_to=self._scale_to,
+            listen=on_nats(self._commands.nats_url, POOL, self._output),
+            output=self._output,
+        )
 
     # ------------------------------------------------------------------------------ stop
 

@@ -106,7 +106,8 @@ async def test_stack_stops_in_order_when_its_body_ends(options: StackOptions) ->
 
 
 async def test_workers_follow_the_record_when_it_is_changed_by_rest(options: StackOptions) -> None:
-    async with running(options, ignore) as stack, Rest(stack.rest_url, stack.api_key) as rest:
+    async with running(options, ignore) as stack:
+        rest = Rest(stack.rest_url, stack.api_key)
         first = pids(stack, Role.WORKER)
         await rest.scale("default", 4)
         await until(lambda: len(pids(stack, Role.WORKER)) == 4)
@@ -118,7 +119,8 @@ async def test_workers_follow_the_record_when_it_is_changed_by_rest(options: Sta
 
 async def test_worker_is_not_started_again_when_it_was_scaled_away(options: StackOptions) -> None:
     lines: list[Line] = []
-    async with running(options, lines.append) as stack, Rest(stack.rest_url, stack.api_key) as rest:
+    async with running(options, lines.append) as stack:
+        rest = Rest(stack.rest_url, stack.api_key)
         await rest.scale("default", 0)
         await until(lambda: not pids(stack, Role.WORKER))
         await until(lambda: not [p for p in stack.processes if p.role is Role.WORKER])
@@ -130,7 +132,8 @@ async def test_worker_is_killed_when_its_drain_takes_too_long(
 ) -> None:
     monkeypatch.setattr(fleet, "DRAIN_S", 0.3)
     options = replace(options, environment={**options.environment, "STANDIN_DEAF": Role.WORKER})
-    async with running(options, ignore) as stack, Rest(stack.rest_url, stack.api_key) as rest:
+    async with running(options, ignore) as stack:
+        rest = Rest(stack.rest_url, stack.api_key)
         await rest.scale("default", 0)
         await until(lambda: not pids(stack, Role.WORKER))
 

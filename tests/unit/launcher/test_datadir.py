@@ -59,3 +59,19 @@ def test_datadir_forgets_ready_files_when_a_killed_launcher_left_them(tmp_path: 
     with DataDir(tmp_path) as data:
         assert not data.ready_file.exists()
         assert not list(data.run.iterdir())
+
+
+def test_datadir_knows_the_number_of_workers_when_it_was_told(tmp_path: Path) -> None:
+    with DataDir(tmp_path) as data:
+        assert data.last_workers() is None
+        data.remember_workers(3)
+    with DataDir(tmp_path) as data:
+        assert data.last_workers() == 3
+
+
+@pytest.mark.parametrize("text", ["", "many", "-1", "100000"])
+def test_datadir_knows_no_number_of_workers_when_its_file_is_damaged(
+    tmp_path: Path, text: str
+) -> None:
+    (tmp_path / "workers").write_text(text)
+    assert DataDir(tmp_path).last_workers() is None
