@@ -40,8 +40,9 @@ kept at the edge until they are durable, so more would only delay the first ones
 """
 ROOM_TIMEOUT_S = 5.0
 """How long a publish waits for a server that does not read, before it is refused."""
-PREFIXES = 4096
-"""Remembered beginnings of PUB lines; beyond that they are forgotten together."""
+PREFIXES = 1024
+"""Remembered beginnings of PUB lines, one for each peer; beyond that they are forgotten together.
+Only those of `post`: a question's inbox is never used again."""
 
 _NO_RESPONDERS = b"NATS/1.0 503"
 _CRLF = b"\r\n"
@@ -109,8 +110,7 @@ class DirectClient(Client):
             )
         if self._status != Client.CONNECTED or self._pending_data_size + size > PENDING_BYTES:
             await self._wait_for_room(size)
-        prefix = self._prefixes.get((subject, reply)) or self._prefix(subject, reply)
-        line = b"%b%d\r\n" % (prefix, size)
+        line = b"%b%d\r\n" % (_prefix(subject, reply), size)
         self._pending += (line, payload, _CRLF)
         self._pending_data_size += len(line) + size + 2
         self.published += 1
@@ -129,21 +129,14 @@ class DirectClient(Client):
             or writer.transport.get_write_buffer_size() + size > PENDING_BYTES
         ):
             return False
-        prefix = self._prefixes.get((subject, reply)) or self._prefix(subject, reply)
+        prefix = self._prefixes.get((subject, reply))
+        if prefix is None:
+            if len(self._prefixes) >= PREFIXES:
+                self._prefixes.clear()
+            prefix = self._prefixes[subject, reply] = _prefix(subject, reply)
         writer.write(b"%b%d\r\n%b\r\n" % (prefix, size, payload))
         self.published += 1
         return True
-
-    def _prefix(self, subject: str, reply: str) -> bytes:
-        for name in (subject, reply):
-            # A line break here would let its sender speak the protocol in our place.
-            if any(c <= " " for c in name) or (name is subject and not name):
-                raise InvalidInput(f"not a subject: {name!r}")
-        if len(self._prefixes) >= PREFIXES:
-            self._prefixes.clear()
-        prefix = f"PUB {subject} {reply} ".encode()
-        self._prefixes[subject, reply] = prefix
-        return prefix
 
     def _kick(self) -> None:
         queue = self._flush_queue
@@ -254,3 +247,11 @@ class DirectClient(Client):
         for task in left:
             task.cancel()
         await asyncio.gather(*left, return_exceptions=True)
+
+
+def _prefix(subject: str, reply: str) -> bytes:
+    for name in (subject, reply):
+        # A line break here would let its sender speak the protocol in our place.
+        if any(c <= " " for c in name) or (name is subject and not name):
+            raise InvalidInput(f"not a subject: {name!r}")
+    return f"PUB {subject} {reply} ".encode()

@@ -5,9 +5,12 @@ from __future__ import annotations
 import asyncio
 import json
 from pathlib import Path
+from typing import Final
 
 from launcher.embedded.binaries import nats_server_binary
 from launcher.embedded.ports import LOOPBACK
+
+CONFIGURATION: Final = Path(__file__).with_name("nats.conf")
 
 
 def nats_command(data_dir: Path, port: int) -> list[str]:
@@ -18,6 +21,7 @@ def nats_command(data_dir: Path, port: int) -> list[str]:
     """
     return [
         str(nats_server_binary()),
+        "--config", str(CONFIGURATION),
         "--addr", LOOPBACK,
         "--port", str(port),
         "--server_name", "direct-contact",

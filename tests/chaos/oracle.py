@@ -112,13 +112,16 @@ class Oracle:
 
     ROWS = 1021
     """Inputs repeat after this many; the state does not."""
+    KEPT = 8192
+    """States that are kept; what may be lost goes back less far, or to the beginning."""
 
     def __init__(self, cell: Cell, seed: int) -> None:
         rng = np.random.default_rng(seed)
         self._rows = rng.normal(size=(self.ROWS, INPUTS)).astype(np.float32)
         self._cell = cell
-        # The state after each input; index 0: before the first.
-        self._states = np.zeros((1024, UNITS), np.float32)
+        self._beginning = np.zeros(UNITS, np.float32)
+        # The state after the input `seq` at `seq % KEPT`, for the last ones.
+        self._states = np.zeros((self.KEPT, UNITS), np.float32)
         self._known = 0
 
     def input(self, seq: int) -> Array:
@@ -132,23 +135,20 @@ class Oracle:
 
     def lose(self, lost_from: int, lost_to: int) -> None:
         """The effect of these inputs is gone: what follows is computed without them."""
-        before = self._state(lost_from - 1).copy()
-        self._grow(lost_to)
-        self._states[lost_to] = before
-        self._known = lost_to
+        self._keep(lost_to, self._state(lost_from - 1).copy())
 
     def _state(self, seq: int) -> Array:
-        self._grow(seq)
         while self._known < seq:
             following = self._known + 1
-            self._states[following] = self._cell.step(
-                self.input(following), self._states[self._known]
-            )
-            self._known = following
-        state: Array = self._states[seq]
+            before = self._kept(self._known)
+            self._keep(following, self._cell.step(self.input(following), before))
+        return self._kept(seq)
+
+    def _kept(self, seq: int) -> Array:
+        assert seq == 0 or seq > self._known - self.KEPT, f"the state after {seq} is not kept"
+        state: Array = self._states[seq % self.KEPT] if seq else self._beginning
         return state
 
-    def _grow(self, seq: int) -> None:
-        if seq >= len(self._states):
-            more = np.zeros((max(len(self._states), seq + 1 - len(self._states)), UNITS))
-            self._states = np.concatenate((self._states, more.astype(np.float32)))
+    def _keep(self, seq: int, state: Array) -> None:
+        self._states[seq % self.KEPT] = state
+        self._known = seq

@@ -29,6 +29,7 @@ PACKAGES = (
         "registry/records/migrations/**/*.py",
         "registry/records/migrations/*.mako",
         "launcher/demo/digits/*",
+        "launcher/embedded/*.conf",
         "*/py.typed",
     ],
 )
