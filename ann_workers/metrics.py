@@ -48,6 +48,7 @@ class WorkerMetrics(Collector):
         gauges = {
             "sessions": ("Sessions held", len(sessions)),
             "sessions_attached": ("Of them, attached", sum(s.attached for s in sessions)),
+            "detached_bytes": ("Kept for sessions that are not, about", host.parking.bytes),
             "inputs_waiting": (
                 "Inputs that wait for their turn",
                 sum(len(s.queue) for s in sessions),
@@ -79,6 +80,10 @@ class WorkerMetrics(Collector):
             "new_sessions": ("Sessions that began here", host.taking.stats.new),
             "lost_ranges": ("Attaches answered with LOST", host.taking.stats.lost),
             "moved_sessions": ("Sessions handed over", host.stats.moved),
+            "parked_sessions": (
+                "Sessions let go while their clients are away",
+                host.parking.parked,
+            ),
             "checkpoints": ("Checkpoints written", checkpoints.written),
             "checkpoint_bytes": ("Bytes of them", checkpoints.bytes),
             "checkpoint_failures": ("Checkpoints that could not be written", checkpoints.failed),

@@ -40,11 +40,12 @@ class Offers:
         now = self._host.now()
         self._reserved = [until for until in self._reserved if until > now]
         host = self._host
-        held = len(host.sessions) + len(self._reserved)
+        # Sessions whose clients are away give way.
+        held = len(host.sessions) - len(host.parking) + len(self._reserved)
         free = max(0.0, 1.0 - held / self._settings.worker_max_sessions)
         if host.taking.draining or not host.lease.good():
             free = 0.0
-        else:
+        elif free:
             self._reserved.append(now + RESERVATION_S)
         request = OfferRequest.FromString(delivery.payload)
         offer = Offer(

@@ -19,6 +19,7 @@ from ann_workers.hosting.host import Host
 from ann_workers.hosting.lease import Lease
 from ann_workers.hosting.networks import Networks
 from ann_workers.hosting.outbox import Outbox
+from ann_workers.hosting.parking import Parking
 from ann_workers.hosting.taking import Taking
 from ann_workers.hosting.warming import keep_warm
 from ann_workers.metrics import WorkerMetrics
@@ -187,6 +188,7 @@ class Worker:
             on_boundary=host.desk.at_boundary,
             observe=self._metrics.observe,
         )
+        host.parking = Parking(host, limit_bytes=own.worker_detached_bytes)
         host.taking = Taking(host, own)
         self._metrics.host = host
         return host

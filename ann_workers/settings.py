@@ -38,6 +38,13 @@ class WorkerSettings(SettingsGroup):
         1024, ge=1, description="Inputs that a session may have under way"
     )
     worker_window_bytes: int = Field(8 * 1024 * 1024, ge=65536, description="Bytes of them")
+    worker_detached_bytes: int = Field(
+        256 * 1024 * 1024,
+        ge=0,
+        description="What sessions whose clients are away may keep in memory together; beyond it, "
+        "those that are away for the longest time are let go, to be taken over from their "
+        "checkpoint when their client comes back",
+    )
     worker_checkpoint_inputs: int = Field(
         64, ge=1, description="A stateful session is checkpointed after this many inputs,"
     )

@@ -45,6 +45,7 @@ def encode(session: HeldSession) -> tuple[int, bytes]:
         lost_from=machine.lost[0],
         lost_to=machine.lost[1],
     )
+    session.state_bytes = len(checkpoint.state) + len(checkpoint.learned)
     if outputs:
         checkpoint.outputs.MergeFromString(outputs)
     return machine.computed_seq, checkpoint.SerializeToString()
@@ -81,6 +82,7 @@ def restore(session: HeldSession, checkpoint: Checkpoint) -> None:
         session.train_privately(trainer)
         session.machine.stateful = True
     session.state = model.load_state(checkpoint.state) if checkpoint.state else model.new_state()
+    session.state_bytes = len(checkpoint.state) + len(checkpoint.learned)
     session.training = checkpoint.training
     session.paused = checkpoint.paused
     for result in checkpoint.command_results:

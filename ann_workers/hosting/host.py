@@ -16,6 +16,7 @@ from ann_workers.hosting.engine import Engine
 from ann_workers.hosting.lease import Lease
 from ann_workers.hosting.networks import Networks
 from ann_workers.hosting.outbox import Outbox
+from ann_workers.hosting.parking import Parking
 from ann_workers.hosting.session import Arrived, HeldSession
 from ann_workers.hosting.taking import Taking, due_after
 from ann_workers.session import Accepted
@@ -80,6 +81,7 @@ class Host:
         self.links: Links
         self.engine: Engine
         self.outbox: Outbox
+        self.parking: Parking
         self.checkpoints: Checkpointer
         self.taking: Taking
         self.lease: Lease
@@ -110,6 +112,8 @@ class Host:
                 self._on_frame(session, item.frame, now)
             elif item.HasField("detach"):
                 self.detach(session)
+                if item.detach.final:
+                    self.parking.park(session)
             elif item.HasField("send_after"):
                 # What the gateway misses may have been a wish for inputs.
                 self._ask_again(session)
@@ -201,6 +205,8 @@ class Host:
         self.boundary.beat()
         self.outbox.mark(session)
         self.checkpoints.note(session)
+        if not session.attached:
+            self.parking.weigh(session)
 
     def written(self, session: HeldSession) -> None:
         """A checkpoint of the session is durable: held outputs may leave, credits moved."""
@@ -271,6 +277,7 @@ class Host:
     def adopt(self, session: HeldSession, seat: Seat) -> None:
         """The session's client is at this gateway now."""
         self._leave_gateway(session)
+        self.parking.back(session)
         session.seat = seat
         session.attached = True
         self._by_gateway.setdefault(seat.gateway, set()).add(session)
@@ -282,9 +289,10 @@ class Host:
         self.engine.schedule(session)
 
     def detach(self, session: HeldSession) -> None:
-        """The session's client is gone; it is kept for its resume time."""
+        """The session's client is gone; it is kept for its resume time, while there is room."""
         self._leave_gateway(session)
         session.detached_at = self.now()
+        self.parking.left(session)
 
     def _leave_gateway(self, session: HeldSession) -> None:
         session.attached = False
@@ -323,6 +331,7 @@ class Host:
             self.outbox.send(session, ToGateway(released=released))
         session.closed = True
         self.checkpoints.forget(session)
+        self.parking.back(session)
         self._leave_gateway(session)
         if self.sessions.get(session.id) is session:
             del self.sessions[session.id]

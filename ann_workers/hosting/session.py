@@ -90,6 +90,7 @@ class HeldSession:
         "seat",
         "standing",
         "state",
+        "state_bytes",
         "touched_at",
         "trainer",
         "training",
@@ -111,6 +112,8 @@ class HeldSession:
         self.trainer: TrainableModel | None = None
         self.training = False
         self.state: State | None = lane.model.new_state()
+        self.state_bytes = 0
+        """Of its state and what it has learned, in the last checkpoint."""
         self.paused = False
         self.queue: deque[Arrived] = deque()
         self.commands: deque[PendingCommand] = deque()

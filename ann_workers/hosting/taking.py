@@ -9,6 +9,7 @@ from typing import Protocol
 
 from ann_workers.hosting import careful, checkpoints, commands
 from ann_workers.hosting.networks import Networks
+from ann_workers.hosting.parking import Parking
 from ann_workers.hosting.session import HeldSession, KeptOutput
 from ann_workers.session import WorkerMachine
 from ann_workers.settings import WorkerSettings
@@ -54,6 +55,7 @@ class Holder(Protocol):
     links: Links
     now: Monotonic
     sessions: dict[str, HeldSession]
+    parking: Parking
 
     def hold(self, session: HeldSession) -> None:
         """The session is owned from now on."""
@@ -100,7 +102,9 @@ class Taking:
 
     def has_room(self) -> bool:
         """True while this worker may take another session."""
-        return not self.draining and len(self._host.sessions) < self._settings.worker_max_sessions
+        # Sessions whose clients are away give way.
+        held = len(self._host.sessions) - len(self._host.parking)
+        return not self.draining and held < self._settings.worker_max_sessions
 
     def attach(self, peer: str, item: ToWorker, held: HeldSession | None) -> None:
         """A gateway asks this worker to serve a session for its attachment."""
@@ -231,7 +235,7 @@ class Taking:
     async def _own(self, item: ToWorker) -> tuple[HeldSession, Ownership]:
         host, settings = self._host, self._settings
         record = SessionRecord.from_json(item.attach.record)
-        if len(host.sessions) >= settings.worker_max_sessions:
+        if len(host.sessions) >= settings.worker_max_sessions and not host.parking.give_way():
             raise Unavailable(
                 f"this worker holds {settings.worker_max_sessions} sessions, which is its limit",
                 code="workers_full",

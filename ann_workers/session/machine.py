@@ -6,7 +6,7 @@ Opaque inputs and outputs go through it; the shell computes, sends and writes th
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import Enum
 from itertools import islice
@@ -263,6 +263,10 @@ class WorkerMachine(Generic[OutputT]):
     def outputs_kept(self) -> int:
         """How many outputs wait for their acknowledgement."""
         return len(self._kept)
+
+    def latest(self, count: int) -> Iterator[OutputT]:
+        """The last `count` of them, the newest first."""
+        return (kept.output for kept in islice(reversed(self._kept), count))
 
     def checkpointed(self, seq: int) -> None:
         """A checkpoint after input `seq` is written."""

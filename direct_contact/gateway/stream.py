@@ -23,6 +23,7 @@ from direct_contact.session import (
     after,
     before,
 )
+from direct_contact.session.close_codes import may_reconnect
 from foundation.errors import DirectContactError, LimitExceeded, ProtocolViolation
 from protos.dc.internal.v1.envelope_pb2 import (
     RELEASE_ENDED,
@@ -51,6 +52,7 @@ class Stream:
         "_commands",
         "_confirmed",
         "_ending",
+        "_final",
         "_hello_timer",
         "_hub",
         "_socket",
@@ -76,6 +78,7 @@ class Stream:
         self._commands: dict[str, bytes] = {}
         self._confirmed = False
         self._ending = False
+        self._final = False
         self._waiting_told = False
 
     # ------------------------------------------------------------ the socket's side
@@ -216,7 +219,7 @@ class Stream:
         self.placing.stop()
         if self._hub.remove(self) and not self._ending:
             if self.worker:
-                self.to_worker(ToWorker(detach=Detach()))
+                self.to_worker(ToWorker(detach=Detach(final=self._final)))
             self._hub.spawn(self._hub.store.detach(self.session, self.admitted.number))
         logger.info(
             "stream closed",
@@ -237,6 +240,7 @@ class Stream:
 
     def close(self, code: int, reason: str) -> None:
         """Close the stream; `closed` follows."""
+        self._final = not may_reconnect(code)
         if self._socket is not None:
             self._socket.close(code, reason)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 import numpy as np
@@ -200,9 +201,11 @@ async def test_session_is_relayed_when_the_endpoints_worker_is_full(
         worker={"worker_max_sessions": 1},
     ) as stack:
         homes = []
-        for _ in range(2):
-            record = await stack.add_session("recurrent")
-            async with stack.link(record) as link:
+        # Both at a time: a session whose client is away would give way.
+        async with AsyncExitStack() as links:
+            for _ in range(2):
+                record = await stack.add_session("recurrent")
+                link = await links.enter_async_context(stack.link(record))
                 homes.append((await link.greet()).worker)
                 await link.send(inputs=inputs(ROWS[:5]))
                 check(await link.outputs(5), ROWS[:5])

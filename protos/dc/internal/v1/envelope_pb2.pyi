@@ -215,9 +215,15 @@ class Detach(google.protobuf.message.Message):
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
+    FINAL_FIELD_NUMBER: builtins.int
+    final: builtins.bool
+    """The client broke the protocol and was told not to come back: keep nothing in memory for it."""
     def __init__(
         self,
+        *,
+        final: builtins.bool = ...,
     ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["final", b"final"]) -> None: ...
 
 Global___Detach: typing_extensions.TypeAlias = Detach
 
