@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from prometheus_client import REGISTRY, CollectorRegistry
 
+from ann_workers.destinations import destinations
 from ann_workers.front import Front
 from ann_workers.hosting.checkpoints import Checkpointer
 from ann_workers.hosting.draining import hand_over_all
@@ -249,7 +250,7 @@ class Worker:
             host.taking.draining = True
             for subscription in (offering, *direct):
                 await subscription.unsubscribe()
-            await self._empty(host)
+            await self._empty(broker, host)
             await self._directory.withdraw(self.name)
             for task in running:
                 task.cancel()
@@ -270,13 +271,14 @@ class Worker:
         subject = subjects.direct_offers(self._own.worker_pool)
         return [await broker.subscribe(subject, offers.answer, queue="workers")]
 
-    async def _empty(self, host: Host) -> None:
+    async def _empty(self, broker: Broker, host: Host) -> None:
         front = self._front
         if front is not None and not self._stuck:
             # First those who stream straight to here: they are answered until they have left, and
             # their sessions wait for them where a gateway finds them.
             await front.drain()
-        await hand_over_all(host, within_s=self._own.worker_drain_s)
+        targets = await destinations(broker, self._own.worker_pool) if host.sessions else []
+        await hand_over_all(host, targets, within_s=self._own.worker_drain_s)
         # One more turn for the links, then what they sent reaches the broker.
         await asyncio.sleep(0)
         await host.links.flush()

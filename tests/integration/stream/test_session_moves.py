@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ from redis.asyncio import Redis
 
 from ann_workers.backends.port import Request
 from ann_workers.backends.registry import find_backend
+from ann_workers.destinations import destinations
 from broker import subjects
 from broker.nats import NatsBroker
 from protos.dc.internal.v1.envelope_pb2 import Envelope, Position
@@ -74,6 +76,33 @@ async def test_session_goes_on_elsewhere_when_its_worker_drains(
     assert len(moved) == 1
     assert moved[0].worker != welcome.worker
     assert moved[0].epoch > welcome.epoch
+
+
+async def test_all_sessions_go_to_live_workers_when_their_worker_drains(
+    stack: Stack, broker: NatsBroker, tmp_path: Path
+) -> None:
+    rows = np.random.default_rng(8).normal(size=(40, 4)).astype(np.float32)
+    first = stack.processes[0]
+    async with AsyncExitStack() as links:
+        opened = []
+        for _ in range(8):
+            record = await stack.add_session("recurrent")
+            link = await links.enter_async_context(stack.link(record))
+            await link.greet()
+            await link.send(inputs=inputs(rows[:20]))
+            outputs, _ = await collect(link, 20)
+            opened.append((link, outputs))
+        others = [await stack.add_worker(tmp_path / name, name) for name in ("one", "two")]
+        await first.drain()
+        assert not first.host.sessions
+        # Only those that live were asked.
+        names = {other.name for other in others}
+        assert names >= set(await destinations(broker, "default"))
+        for link, outputs in opened:
+            await link.send(inputs=inputs(rows[20:], first=21))
+            rest, _ = await collect(link, 20)
+            check(outputs + rest, rows)
+        assert sum(len(other.host.sessions) for other in others) == 8
 
 
 async def test_session_is_taken_over_when_its_worker_dies(
