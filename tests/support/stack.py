@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from prometheus_client import CollectorRegistry
@@ -292,3 +292,7 @@ async def running_stack(
         for process in reversed(stack.processes):
             if not process.task.done():
                 await process.drain()
+
+
+Running: TypeAlias = Callable[..., AbstractAsyncContextManager[Stack]]
+"""`running_stack` on the servers of the run: takes its keyword arguments."""

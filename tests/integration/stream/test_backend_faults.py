@@ -7,9 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from redis.asyncio import Redis
 
-from broker.nats import NatsBroker
 from foundation.errors import Unavailable
 from protos.dc.v1.stream_pb2 import Hello
 from registry.ids import new_session_id
@@ -17,25 +15,19 @@ from registry.live import SessionRecord
 from registry.networks.manifest import Manifest
 from tests.support import faulty
 from tests.support.conditions import until
-from tests.support.servers import NatsServer, RedisServer
-from tests.support.stack import TENANT, Stack, inputs, running_stack, values
+from tests.support.stack import TENANT, Running, Stack, inputs, values
 
 
 @pytest.fixture
 async def faulty_stack(
-    broker: NatsBroker,
-    redis: Redis,
-    nats_server: NatsServer,
-    redis_server: RedisServer,
+    running: Running,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> AsyncIterator[Stack]:
     """Two workers that compute in their threads, and give up after half a second."""
     monkeypatch.syspath_prepend(faulty.install(tmp_path / "path"))
     settings = {"worker_inline_us": 0, "worker_compute_timeout_s": 0.5}
-    async with running_stack(
-        broker, redis, nats_server, redis_server, tmp_path, workers=2, worker=settings
-    ) as stack:
+    async with running(workers=2, worker=settings) as stack:
         for stateful in (False, True):
             await stack.networks.put_manifest(
                 Manifest(

@@ -5,13 +5,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
-from pathlib import Path
 
 import numpy as np
 import pytest
-from redis.asyncio import Redis
 
-from broker.nats import NatsBroker
 from protos.dc.v1.stream_pb2 import (
     NOTICE_KIND_DRAINING,
     NOTICE_KIND_MIGRATED,
@@ -21,8 +18,7 @@ from protos.dc.v1.stream_pb2 import (
 )
 from tests.integration.stream.test_session_moves import check, collect
 from tests.support.conditions import until
-from tests.support.servers import NatsServer, RedisServer
-from tests.support.stack import Process, Stack, inputs, running_stack
+from tests.support.stack import Process, Running, Stack, inputs
 
 ROWS = np.random.default_rng(21).normal(size=(300, 4)).astype(np.float32)
 ENDPOINT, GATEWAY = 0, 1
@@ -30,18 +26,10 @@ ENDPOINT, GATEWAY = 0, 1
 
 
 @pytest.fixture
-async def stack(
-    broker: NatsBroker,
-    redis: Redis,
-    nats_server: NatsServer,
-    redis_server: RedisServer,
-    tmp_path: Path,
-) -> AsyncIterator[Stack]:
+async def stack(running: Running) -> AsyncIterator[Stack]:
     """A worker with an endpoint, one without, and a gateway."""
-    async with running_stack(
-        broker, redis, nats_server, redis_server, tmp_path, direct=1, worker=SMALL_STEPS
-    ) as running:
-        yield running
+    async with running(direct=1, worker=SMALL_STEPS) as started:
+        yield started
 
 
 SMALL_STEPS = {"worker_checkpoint_inputs": 16}
@@ -183,23 +171,8 @@ async def test_stream_closes_with_4001_when_its_client_stays_at_a_draining_worke
         await draining
 
 
-async def test_session_is_relayed_when_the_endpoints_worker_is_full(
-    broker: NatsBroker,
-    redis: Redis,
-    nats_server: NatsServer,
-    redis_server: RedisServer,
-    tmp_path: Path,
-) -> None:
-    async with running_stack(
-        broker,
-        redis,
-        nats_server,
-        redis_server,
-        tmp_path,
-        direct=1,
-        gateways=0,
-        worker={"worker_max_sessions": 1},
-    ) as stack:
+async def test_session_is_relayed_when_the_endpoints_worker_is_full(running: Running) -> None:
+    async with running(direct=1, gateways=0, worker={"worker_max_sessions": 1}) as stack:
         homes = []
         # Both at a time: a session whose client is away would give way.
         async with AsyncExitStack() as links:

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from pathlib import Path
 
 import numpy as np
 import onnxruntime
-from redis.asyncio import Redis
 
-from broker.nats import NatsBroker
 from protos.dc.v1.stream_pb2 import Input
 from protos.dc.v1.tensor_pb2 import Payload, Tensor
 from registry.ids import new_session_id
@@ -19,8 +16,7 @@ from registry.networks.onnx.inspection import inspect_model
 from registry.networks.onnx.spec import StateRequest
 from tests.support import silero
 from tests.support.conditions import until
-from tests.support.servers import NatsServer, RedisServer
-from tests.support.stack import TENANT, RawLink, Stack, running_stack, values
+from tests.support.stack import TENANT, RawLink, Running, Stack, values
 
 SESSIONS = 24
 CHUNKS = 40
@@ -83,25 +79,11 @@ def oracle(data: bytes, chunks: np.ndarray) -> list[np.ndarray]:
     return found
 
 
-async def test_sessions_get_the_models_own_answers_when_their_worker_dies(
-    broker: NatsBroker,
-    redis: Redis,
-    nats_server: NatsServer,
-    redis_server: RedisServer,
-    tmp_path: Path,
-) -> None:
+async def test_sessions_get_the_models_own_answers_when_their_worker_dies(running: Running) -> None:
     streams = [bursts(seed) for seed in range(SESSIONS)]
     half = CHUNKS // 2
     halfway = asyncio.Barrier(SESSIONS + 1)
-    async with running_stack(
-        broker,
-        redis,
-        nats_server,
-        redis_server,
-        tmp_path,
-        workers=2,
-        worker={"worker_checkpoint_inputs": 7},
-    ) as stack:
+    async with running(workers=2, worker={"worker_checkpoint_inputs": 7}) as stack:
         data = await add_silero(stack)
 
         async def speak(link: RawLink, chunks: np.ndarray) -> list[np.ndarray]:
@@ -153,16 +135,8 @@ async def test_input_that_the_model_fails_on_is_answered_with_its_error(stack: S
     np.testing.assert_allclose(found, oracle(data, chunks[:2]), atol=1e-5)
 
 
-async def test_network_is_loaded_ahead_by_the_workers_that_may_take_over(
-    broker: NatsBroker,
-    redis: Redis,
-    nats_server: NatsServer,
-    redis_server: RedisServer,
-    tmp_path: Path,
-) -> None:
-    async with running_stack(
-        broker, redis, nats_server, redis_server, tmp_path, workers=2
-    ) as stack:
+async def test_network_is_loaded_ahead_by_the_workers_that_may_take_over(running: Running) -> None:
+    async with running(workers=2) as stack:
         await add_silero(stack)
         record = await add_session(stack)
         async with stack.link(record) as link:

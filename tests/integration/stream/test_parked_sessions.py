@@ -2,46 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from pathlib import Path
-from typing import Any
-
 import numpy as np
 import pytest
-from redis.asyncio import Redis
 
-from broker.nats import NatsBroker
 from protos.dc.v1.stream_pb2 import OUTCOME_REPLAYED, OUTCOME_RESUMED, Ack, Input
 from registry.live import SessionRecord
 from tests.integration.stream.test_session_faults import closed
 from tests.integration.stream.test_session_moves import check
 from tests.support.conditions import until
-from tests.support.servers import NatsServer, RedisServer
-from tests.support.stack import Stack, inputs, running_stack
+from tests.support.stack import Running, Stack, inputs
 
 ROWS = np.random.default_rng(21).normal(size=(600, 4)).astype(np.float32)
 PADDING = bytes(8 * 1024)
-
-
-@pytest.fixture
-def small_stack(
-    broker: NatsBroker,
-    redis: Redis,
-    nats_server: NatsServer,
-    redis_server: RedisServer,
-    tmp_path: Path,
-) -> Any:
-    """Makes stacks whose worker has these settings."""
-
-    @asynccontextmanager
-    async def make(**worker: Any) -> AsyncIterator[Stack]:
-        async with running_stack(
-            broker, redis, nats_server, redis_server, tmp_path, worker=worker
-        ) as stack:
-            yield stack
-
-    return make
 
 
 async def leave(stack: Stack, record: SessionRecord, count: int) -> str:
@@ -65,9 +37,9 @@ async def released(stack: Stack, record: SessionRecord) -> None:
 
 @pytest.mark.parametrize("network", ["linear", "recurrent"])
 async def test_longest_absent_sessions_are_parked_when_the_budget_is_spent(
-    small_stack: Any, network: str
+    running: Running, network: str
 ) -> None:
-    async with small_stack(worker_detached_bytes=128 * 1024) as stack:
+    async with running(worker={"worker_detached_bytes": 128 * 1024}) as stack:
         host = stack.processes[0].host
         records = [await stack.add_session(network) for _ in range(6)]
         tokens = [await leave(stack, record, 100) for record in records]
@@ -93,9 +65,9 @@ async def test_longest_absent_sessions_are_parked_when_the_budget_is_spent(
 
 
 async def test_parked_session_goes_on_with_its_state_when_its_client_comes_back(
-    small_stack: Any,
+    running: Running,
 ) -> None:
-    async with small_stack(worker_detached_bytes=0) as stack:
+    async with running(worker={"worker_detached_bytes": 0}) as stack:
         record = await stack.add_session("recurrent")
         async with stack.link(record) as link:
             token = (await link.greet()).resume_token
@@ -111,8 +83,8 @@ async def test_parked_session_goes_on_with_its_state_when_its_client_comes_back(
         check(outputs, ROWS[:200])
 
 
-async def test_absent_session_gives_way_when_the_worker_is_full(small_stack: Any) -> None:
-    async with small_stack(worker_max_sessions=8) as stack:
+async def test_absent_session_gives_way_when_the_worker_is_full(running: Running) -> None:
+    async with running(worker={"worker_max_sessions": 8}) as stack:
         host = stack.processes[0].host
         records = [await stack.add_session("linear") for _ in range(9)]
         for record in records[:8]:
@@ -124,10 +96,10 @@ async def test_absent_session_gives_way_when_the_worker_is_full(small_stack: Any
 
 
 async def test_nothing_is_kept_of_sessions_when_their_clients_flood_one_after_the_other(
-    small_stack: Any,
+    running: Running,
 ) -> None:
     window = 64
-    async with small_stack(worker_window_inputs=window) as stack:
+    async with running(worker={"worker_window_inputs": window}) as stack:
         host = stack.processes[0].host
         good = await stack.add_session("recurrent")
         async with stack.link(good) as link:

@@ -29,7 +29,7 @@ from protos.dc.v1.stream_pb2 import (
 from tests.integration.stream.test_session_moves import check, oracle
 from tests.support.conditions import until
 from tests.support.servers import NatsServer, RedisServer
-from tests.support.stack import RawLink, Stack, inputs, running_stack, values
+from tests.support.stack import RawLink, Running, Stack, inputs, running_stack, values
 
 ROWS = np.random.default_rng(11).normal(size=(120, 4)).astype(np.float32)
 
@@ -67,16 +67,8 @@ async def checkpointed(redis: Redis, session: str, seq: int) -> None:
 # ---------------------------------------------------------------- credentials
 
 
-async def test_one_socket_wins_when_two_resume_a_session_at_once(
-    broker: NatsBroker,
-    redis: Redis,
-    nats_server: NatsServer,
-    redis_server: RedisServer,
-    tmp_path: Path,
-) -> None:
-    async with running_stack(
-        broker, redis, nats_server, redis_server, tmp_path, gateways=2
-    ) as stack:
+async def test_one_socket_wins_when_two_resume_a_session_at_once(running: Running) -> None:
+    async with running(gateways=2) as stack:
         record = await stack.add_session("recurrent")
         async with stack.link(record) as link:
             token = (await link.greet()).resume_token
@@ -340,15 +332,9 @@ async def test_dropped_inputs_stay_dropped_when_the_worker_changes(
 
 
 async def test_client_is_told_and_comes_back_elsewhere_when_its_gateway_drains(
-    broker: NatsBroker,
-    redis: Redis,
-    nats_server: NatsServer,
-    redis_server: RedisServer,
-    tmp_path: Path,
+    running: Running,
 ) -> None:
-    async with running_stack(
-        broker, redis, nats_server, redis_server, tmp_path, gateways=2
-    ) as stack:
+    async with running(gateways=2) as stack:
         record = await stack.add_session("recurrent")
         async with stack.link(record) as link:
             token = (await link.greet()).resume_token

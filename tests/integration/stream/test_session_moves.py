@@ -6,7 +6,6 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 
 import numpy as np
-from redis.asyncio import Redis
 
 from ann_workers.backends.port import Request
 from ann_workers.backends.registry import find_backend
@@ -16,8 +15,7 @@ from broker.nats import NatsBroker
 from protos.dc.internal.v1.envelope_pb2 import Envelope, Position
 from protos.dc.v1.stream_pb2 import NOTICE_KIND_MIGRATED, Ack, ServerFrame
 from protos.dc.v1.tensor_pb2 import Payload
-from tests.support.servers import NatsServer, RedisServer
-from tests.support.stack import RECURRENT, Stack, inputs, running_stack, values, vector
+from tests.support.stack import RECURRENT, Running, Stack, inputs, values, vector
 
 
 def oracle(rows: np.ndarray) -> list[np.ndarray]:
@@ -50,17 +48,9 @@ def check(outputs: list, rows: np.ndarray) -> None:
         np.testing.assert_allclose(values(output.payload), expected, atol=1e-5)
 
 
-async def test_session_goes_on_elsewhere_when_its_worker_drains(
-    broker: NatsBroker,
-    redis: Redis,
-    nats_server: NatsServer,
-    redis_server: RedisServer,
-    tmp_path: Path,
-) -> None:
+async def test_session_goes_on_elsewhere_when_its_worker_drains(running: Running) -> None:
     rows = np.random.default_rng(3).normal(size=(300, 4)).astype(np.float32)
-    async with running_stack(
-        broker, redis, nats_server, redis_server, tmp_path, workers=2
-    ) as stack:
+    async with running(workers=2) as stack:
         record = await stack.add_session("recurrent")
         async with stack.link(record) as link:
             welcome = await link.greet()
@@ -105,23 +95,9 @@ async def test_all_sessions_go_to_live_workers_when_their_worker_drains(
         assert sum(len(other.host.sessions) for other in others) == 8
 
 
-async def test_session_is_taken_over_when_its_worker_dies(
-    broker: NatsBroker,
-    redis: Redis,
-    nats_server: NatsServer,
-    redis_server: RedisServer,
-    tmp_path: Path,
-) -> None:
+async def test_session_is_taken_over_when_its_worker_dies(running: Running) -> None:
     rows = np.random.default_rng(4).normal(size=(300, 4)).astype(np.float32)
-    async with running_stack(
-        broker,
-        redis,
-        nats_server,
-        redis_server,
-        tmp_path,
-        workers=2,
-        worker={"worker_checkpoint_inputs": 16},
-    ) as stack:
+    async with running(workers=2, worker={"worker_checkpoint_inputs": 16}) as stack:
         record = await stack.add_session("recurrent")
         async with stack.link(record) as link:
             welcome = await link.greet()

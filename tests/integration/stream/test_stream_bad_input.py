@@ -6,14 +6,11 @@ import base64
 import contextlib
 import time
 from collections.abc import AsyncIterator
-from pathlib import Path
 
 import numpy as np
 import pytest
-from redis.asyncio import Redis
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
-from broker.nats import NatsBroker
 from protos.dc.v1.stream_pb2 import (
     COMMAND_KIND_RESET,
     COMMAND_KIND_UNSPECIFIED,
@@ -25,8 +22,7 @@ from protos.dc.v1.stream_pb2 import (
 )
 from protos.dc.v1.tensor_pb2 import Payload, Tensor
 from tests.support.conditions import until
-from tests.support.servers import NatsServer, RedisServer
-from tests.support.stack import RawLink, Stack, inputs, running_stack, values, vector
+from tests.support.stack import RawLink, Running, Stack, inputs, values, vector
 
 GOOD = vector(np.ones(4, np.float32))
 
@@ -300,41 +296,15 @@ async def test_resume_token_before_the_last_is_refused_when_the_last_was_confirm
 # ---------------------------------------------------------------- slow, silent and vanished
 
 
-async def test_stream_closes_when_no_hello_comes(
-    broker: NatsBroker,
-    redis: Redis,
-    nats_server: NatsServer,
-    redis_server: RedisServer,
-    tmp_path: Path,
-) -> None:
-    async with running_stack(
-        broker,
-        redis,
-        nats_server,
-        redis_server,
-        tmp_path,
-        gateway={"gateway_hello_timeout_s": 0.05},
-    ) as stack:
+async def test_stream_closes_when_no_hello_comes(running: Running) -> None:
+    async with running(gateway={"gateway_hello_timeout_s": 0.05}) as stack:
         record = await stack.add_session("linear")
         async with stack.link(record) as link:
             assert (await closing(link))[:2] == ("hello_missing", 4501)
 
 
-async def test_stream_closes_with_4003_when_the_client_is_silent(
-    broker: NatsBroker,
-    redis: Redis,
-    nats_server: NatsServer,
-    redis_server: RedisServer,
-    tmp_path: Path,
-) -> None:
-    async with running_stack(
-        broker,
-        redis,
-        nats_server,
-        redis_server,
-        tmp_path,
-        gateway={"gateway_ping_interval_s": 0.05},
-    ) as stack:
+async def test_stream_closes_with_4003_when_the_client_is_silent(running: Running) -> None:
+    async with running(gateway={"gateway_ping_interval_s": 0.05}) as stack:
         record = await stack.add_session("linear")
         async with stack.link(record) as link:
             await link.greet()
@@ -342,20 +312,9 @@ async def test_stream_closes_with_4003_when_the_client_is_silent(
 
 
 async def test_upgrade_is_refused_with_retry_after_when_the_gateway_is_full(
-    broker: NatsBroker,
-    redis: Redis,
-    nats_server: NatsServer,
-    redis_server: RedisServer,
-    tmp_path: Path,
+    running: Running,
 ) -> None:
-    async with running_stack(
-        broker,
-        redis,
-        nats_server,
-        redis_server,
-        tmp_path,
-        gateway={"gateway_max_connections": 1},
-    ) as stack:
+    async with running(gateway={"gateway_max_connections": 1}) as stack:
         record = await stack.add_session("linear")
         async with stack.link(record) as link:
             await link.greet()
@@ -369,22 +328,8 @@ async def test_upgrade_is_refused_with_retry_after_when_the_gateway_is_full(
             assert response.headers["Retry-After"] == "1"
 
 
-async def test_new_session_is_refused_when_no_worker_is_there(
-    broker: NatsBroker,
-    redis: Redis,
-    nats_server: NatsServer,
-    redis_server: RedisServer,
-    tmp_path: Path,
-) -> None:
-    async with running_stack(
-        broker,
-        redis,
-        nats_server,
-        redis_server,
-        tmp_path,
-        workers=0,
-        gateway={"gateway_placement_timeout_s": 0.1},
-    ) as stack:
+async def test_new_session_is_refused_when_no_worker_is_there(running: Running) -> None:
+    async with running(workers=0, gateway={"gateway_placement_timeout_s": 0.1}) as stack:
         record = await stack.add_session("linear")
         async with stack.link(record) as link:
             await link.send(hello=Hello(oldest_retained_seq=1))
@@ -393,27 +338,14 @@ async def test_new_session_is_refused_when_no_worker_is_there(
     assert "default" in reason
 
 
-async def test_stream_closes_with_4002_when_the_reader_is_slow(
-    broker: NatsBroker,
-    redis: Redis,
-    nats_server: NatsServer,
-    redis_server: RedisServer,
-    tmp_path: Path,
-) -> None:
+async def test_stream_closes_with_4002_when_the_reader_is_slow(running: Running) -> None:
     wide = {
         "name": "wide",
         "input": {"datatype": "FP32", "shape": [1]},
         "layers": [{"type": "dense", "units": 16384}],
         "seed": 1,
     }
-    async with running_stack(
-        broker,
-        redis,
-        nats_server,
-        redis_server,
-        tmp_path,
-        gateway={"gateway_max_buffered_bytes": 1 << 20},
-    ) as stack:
+    async with running(gateway={"gateway_max_buffered_bytes": 1 << 20}) as stack:
         await stack.add_network(wide)
         record = await stack.add_session("wide")
         async with stack.link(record) as link:
