@@ -177,6 +177,7 @@ class ScriptedStream:
 
     def __init__(self) -> None:
         self.url = ""
+        self.fallback_url = ""
         self.credentials: list[str] = []
         self.calls: list[tuple[str, str, Any]] = []
         self.refusals: deque[tuple[int, dict[str, str]]] = deque()
@@ -193,12 +194,13 @@ class ScriptedStream:
         for script in scripts:
             self._scripts.put_nowait(script)
 
-    def client(self, **options: Any) -> Client:
+    def client(self, *, patience_s: float = 10.0, **options: Any) -> Client:
         """A client of this service."""
         options = {"open_timeout_s": 10.0, **options}
         return Client(
             "http://test",
             "dck_test",
+            patience_s=patience_s,
             options=SessionOptions(**options),
             transport=httpx.MockTransport(self._rest),
         )
@@ -209,8 +211,13 @@ class ScriptedStream:
 
     # ------------------------------------------------------------ the two servers
 
-    def _stream(self) -> dict[str, str]:
-        return {"url": self.url, "subprotocol": "dc.v1", "ticket": f"t{next(self._tickets)}"}
+    def _stream(self) -> dict[str, str | None]:
+        return {
+            "url": self.url,
+            "fallback_url": self.fallback_url or None,
+            "subprotocol": "dc.v1",
+            "ticket": f"t{next(self._tickets)}",
+        }
 
     def _rest(self, request: httpx.Request) -> httpx.Response:
         path = request.url.path.removeprefix("/v1/")

@@ -1,0 +1,151 @@
+"""What every link between a gateway and a worker keeps: over NATS, and inside one process."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
+
+import pytest
+
+from broker.links import Item, Links
+from broker.memory import MemoryBroker, MemoryHub
+from broker.nats import connect
+from broker.port import Broker
+from foundation.settings import BrokerSettings
+from protos.dc.internal.v1.envelope_pb2 import ToGateway, ToWorker
+from tests.support.conditions import until
+from tests.support.servers import NatsServer
+
+
+class Owner:
+    """One end: keeps what comes, and does with it what a test says."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.items: list[Item] = []
+        self.batches: list[tuple[str, int]] = []
+        self.told: list[str] = []
+        self.then: Callable[[Item], None] = lambda _item: None
+        self.links: Links
+
+    def receive(self, peer: str, items: Sequence[Item]) -> None:
+        self.batches.append((peer, len(items)))
+        for item in items:
+            self.items.append(item)
+            self.then(item)
+
+    def gap(self, peer: str) -> None:
+        self.told.append(f"gap {peer}")
+
+    def gone(self, peer: str, reason: str) -> None:
+        self.told.append(f"gone {peer}")
+
+    def shares(self, peer: str) -> bool:
+        return True
+
+    @property
+    def numbers(self) -> list[int]:
+        return [item.epoch for item in self.items]
+
+
+Pair = tuple[Owner, Owner]
+
+
+@pytest.fixture(params=["near", "memory", "nats"])
+async def pair(request: pytest.FixtureRequest, nats_server: NatsServer) -> AsyncIterator[Pair]:
+    """A gateway and a worker that have not met."""
+    hub = MemoryHub()
+    gateway, worker = Owner("gateway"), Owner("worker")
+    brokers: list[Broker] = []
+    running = []
+    for owner in (gateway, worker):
+        if request.param == "nats":
+            settings = BrokerSettings(nats_url=nats_server.url)
+            broker: Broker = await connect(settings, name=owner.name)
+        else:
+            broker = MemoryBroker(hub)
+        brokers.append(broker)
+        owner.links = Links(
+            broker,
+            name=owner.name,
+            inbox=f"links.{owner.name}.in",
+            outbox=lambda peer: f"links.{peer}.in",
+            undelivered=lambda peer, name=owner.name: f"links.{name}.undelivered.{peer}",  # type: ignore[misc]
+            owner=owner,
+            silence_s=30,
+        )
+        await owner.links.open()
+        running.append(asyncio.create_task(owner.links.run()))
+    if request.param == "near":
+        gateway.links.join("worker", worker)
+        worker.links.join("gateway", gateway)
+    yield gateway, worker
+    for task in running:
+        task.cancel()
+    await asyncio.wait(running)
+    for broker in brokers:
+        await broker.close()
+
+
+async def test_items_arrive_whole_and_in_order_together_when_sent_in_one_turn(pair: Pair) -> None:
+    gateway, worker = pair
+    for number in range(100):
+        gateway.links.send("worker", ToWorker(session="s", epoch=number, frame=b"x" * number))
+    assert worker.items == []
+    await until(lambda: len(worker.items) == 100)
+    assert worker.numbers == list(range(100))
+    assert [len(item.frame) for item in worker.items] == list(range(100))
+    assert worker.batches == [("gateway", 100)]
+    assert gateway.told == worker.told == []
+
+
+async def test_answer_is_never_given_inside_the_call_that_sends(pair: Pair) -> None:
+    gateway, worker = pair
+    inside = False
+    surprises = []
+
+    def answer(item: Item) -> None:
+        nonlocal inside
+        surprises.append(inside)
+        inside = True
+        worker.links.send("gateway", ToGateway(session="s", epoch=item.epoch))
+        inside = False
+
+    def ask_on(item: Item) -> None:
+        surprises.append(inside)
+        if item.epoch < 20:
+            gateway.links.send("worker", ToWorker(session="s", epoch=item.epoch + 1))
+
+    worker.then, gateway.then = answer, ask_on
+    gateway.links.send("worker", ToWorker(session="s", epoch=1))
+    await until(lambda: len(gateway.items) == 20)
+    assert gateway.numbers == worker.numbers == list(range(1, 21))
+    assert not any(surprises)
+
+
+async def test_links_are_empty_when_they_were_flushed(pair: Pair) -> None:
+    gateway, worker = pair
+    for number in range(10):
+        gateway.links.send("worker", ToWorker(session="s", epoch=number))
+    await gateway.links.flush()
+    gateway.links.send("worker", ToWorker(session="s", epoch=10))
+    await until(lambda: len(worker.items) == 11)
+    assert worker.numbers == list(range(11))
+
+
+async def test_other_links_go_on_when_an_owner_fails_over_an_item(
+    pair: Pair, caplog: pytest.LogCaptureFixture
+) -> None:
+    gateway, worker = pair
+
+    def fail(item: Item) -> None:
+        if item.epoch == 1:
+            raise RuntimeError("over this one")
+
+    worker.then = fail
+    # What is raised is logged; the event loop has a handler for what nobody else took.
+    asyncio.get_running_loop().set_exception_handler(lambda _loop, _context: None)
+    gateway.links.send("worker", ToWorker(session="s", epoch=1))
+    await until(lambda: worker.items)
+    gateway.links.send("worker", ToWorker(session="s", epoch=2))
+    await until(lambda: len(worker.items) == 2)
