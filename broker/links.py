@@ -16,7 +16,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
-from broker.local_links import LocalLink
+from broker.local_links import LocalLink, Receiving
 from broker.port import Broker, Delivery
 from foundation.clock import Monotonic, monotonic
 from foundation.errors import DirectContactError
@@ -134,12 +134,14 @@ class Links:
         await self._broker.subscribe(self._inbox, self._on_envelope)
         await self._broker.subscribe(self._undelivered("*"), self._on_undelivered)
 
-    def join(self, peer: str, owner: LinkOwner) -> None:
-        """From now on `peer`, which is in this process, gets its items without the broker.
+    def join(self, other: Links) -> None:
+        """From now on these two, in one process, need no broker for each other.
 
-        It is not watched: it lives as long as this process does.
+        Neither watches the other: both live as long as the process does.
         """
-        self._near[peer] = LocalLink(self._name, owner)
+        receiving = Receiving()
+        self._near[other._name] = LocalLink(self._name, other._owner, receiving)
+        other._near[self._name] = LocalLink(other._name, self._owner, receiving)
 
     async def run(self) -> None:
         """Watch the peers, and send what found no room at first, until cancelled."""

@@ -56,8 +56,7 @@ class OwnEndpoint:
         self._hub = hub = Hub(
             name=f"{host.name}-endpoint", settings=self._own, broker=broker, store=store, home=home
         )
-        hub.links.join(host.name, host)
-        host.links.join(hub.name, hub)
+        hub.links.join(host.links)
         self._registry.register(GatewayMetrics(hub))
         await hub.links.open()
         self._endpoint = Endpoint(hub, self._own)
