@@ -186,6 +186,7 @@ class Worker:
             on_stuck=lambda unsure: self._end_stuck(host, unsure, stop),
             on_fenced=host.fenced,
             on_answers=host.answered,
+            on_batch=host.outbox.flush,
             on_boundary=host.desk.at_boundary,
             observe=self._metrics.observe,
         )

@@ -42,7 +42,8 @@ class Engine:
         inline_s: a batch that is expected to take longer is computed in a thread.
         timeout_s: a computation in the thread that takes longer is given up.
         trials: where is written down what is computed for sessions under suspicion.
-        on_answers: is told of sessions that have new outputs, after each batch.
+        on_answers: is told of each session that has new outputs, after each batch.
+        on_batch: is told after that, once.
         on_boundary: is told of a session at an input boundary that has a command waiting.
         on_stuck: is told that a computation was given up: nothing is computed any more. With the
             sessions whose private weights it may have half changed: they are not answered.
@@ -58,6 +59,7 @@ class Engine:
         timeout_s: float,
         trials: careful.Trials,
         on_answers: Callable[[HeldSession], None],
+        on_batch: Callable[[], None],
         on_boundary: Callable[[HeldSession], None],
         on_stuck: Callable[[Sequence[HeldSession]], None],
         on_fenced: Callable[[HeldSession], None],
@@ -73,6 +75,7 @@ class Engine:
         self._on_stuck = on_stuck
         self._on_fenced = on_fenced
         self._on_answers = on_answers
+        self._on_batch = on_batch
         self._on_boundary = on_boundary
         self._observe = observe
         self._clock = clock
@@ -254,6 +257,7 @@ class Engine:
             answered[session] = None
         for session in answered:
             self._on_answers(session)
+        self._on_batch()
         self._on_stuck(unsure)
 
     def _finish(self, lane: Lane, batch: list[Work], computed: int, started: float) -> None:
@@ -276,7 +280,9 @@ class Engine:
             if not session.closed:
                 self._on_answers(session)
                 self.schedule(session)
-        self._arm()
+        if self._turns:
+            self._arm()
+        self._on_batch()
 
     def _answer(self, work: Work, started: float, compute_us: int) -> None:
         session, seq = work.session, work.seq

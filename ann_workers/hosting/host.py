@@ -201,9 +201,9 @@ class Host:
     # ------------------------------------------------------------ what the parts tell
 
     def answered(self, session: HeldSession) -> None:
-        """The session has new outputs, and stands at an input boundary."""
+        """The session has new outputs, and stands at an input boundary; a flush follows."""
         self.boundary.beat()
-        self.outbox.mark(session)
+        self.outbox.mark(session, soon=False)
         self.checkpoints.note(session)
         if not session.attached:
             self.parking.weigh(session)

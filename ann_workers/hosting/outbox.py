@@ -32,10 +32,13 @@ class Outbox:
         self._marked: dict[HeldSession, bool] = {}
         self._armed = False
 
-    def mark(self, session: HeldSession, *, progress: bool = False) -> None:
-        """The session may have something to send; with `progress`, its credits in any case."""
+    def mark(self, session: HeldSession, *, progress: bool = False, soon: bool = True) -> None:
+        """The session may have something to send; with `progress`, its credits in any case.
+
+        It leaves at the end of this turn, or with `soon` False when the caller flushes.
+        """
         self._marked[session] = progress or self._marked.get(session, False)
-        if not self._armed:
+        if soon and not self._armed:
             self._armed = True
             asyncio.get_running_loop().call_soon(self.flush)
 

@@ -73,7 +73,7 @@ class NumpyModel:
 
     def new_state(self) -> HiddenState | None:
         """The state of a session that has seen no input; None when the network is stateless."""
-        return zero_state(self._network.hidden_units) if self.spec.stateful else None
+        return zero_state(self._network.hidden_units) if self.signature.stateful else None
 
     def check(self, tensors: Sequence[Tensor]) -> None:
         """Look at an input as it arrives.
@@ -90,7 +90,7 @@ class NumpyModel:
                 and tensor.name in ("", INPUT_NAME)
             ):
                 return
-        check_input(tensors, self._shape, 0 if self.spec.stateful else self._max_items)
+        check_input(tensors, self._shape, 0 if self.signature.stateful else self._max_items)
 
     def infer(self, batch: Sequence[Request]) -> list[Answer]:
         """Compute a batch; one answer per request, in order. The given states are not changed."""
@@ -104,7 +104,7 @@ class NumpyModel:
 
     def dump_state(self, state: HiddenState | None) -> bytes:
         """The state for a checkpoint; empty when the network is stateless."""
-        return encode_state(state or self.new_state() or ()) if self.spec.stateful else b""
+        return encode_state(state or self.new_state() or ()) if self.signature.stateful else b""
 
     def load_state(self, data: bytes) -> HiddenState | None:
         """The state from a checkpoint.
@@ -112,7 +112,7 @@ class NumpyModel:
         Raises:
             InvalidInput: the bytes are not a state of this network.
         """
-        if self.spec.stateful:
+        if self.signature.stateful:
             return decode_state(data, self._network.hidden_units)
         if data:
             raise InvalidInput(
@@ -198,7 +198,7 @@ class NumpyModel:
 
     def _read(self, request: Request) -> _Item:
         leading = check_input(
-            request.tensors, self._shape, 0 if self.spec.stateful else self._max_items
+            request.tensors, self._shape, 0 if self.signature.stateful else self._max_items
         )
         shape = (leading, *self._output_shape) if leading else self._output_shape
         target = None if request.target is None else read_target(request.target, self.spec, shape)
@@ -213,7 +213,7 @@ class NumpyModel:
         return joined.reshape(-1, self._shape[-1])
 
     def _stacked(self, batch: Sequence[Request]) -> list[Float32Array]:
-        if not self.spec.stateful:
+        if not self.signature.stateful:
             return []
         zero = self.new_state()
         states = [zero if request.state is None else request.state for request in batch]

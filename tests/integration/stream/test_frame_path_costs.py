@@ -12,19 +12,23 @@ from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from redis.asyncio import Redis
 from websockets.frames import Frame, Opcode
 
 from broker.links import Links
+from broker.nats import NatsBroker
 from broker.nats.client import DirectClient
 from protos.dc.internal.v1.envelope_pb2 import Envelope, ToGateway, ToWorker
 from protos.dc.v1.stream_pb2 import Ack, ClientFrame, Hello, ServerFrame
 from protos.dc.v1.tensor_pb2 import Payload
 from tests.support.conditions import until
-from tests.support.stack import RawLink, Stack, inputs
+from tests.support.servers import NatsServer, RedisServer
+from tests.support.stack import RawLink, Stack, inputs, running_stack
 
 OURS = ("ann_workers", "broker", "direct_contact.gateway", "foundation", "registry")
 MESSAGES = (Envelope, ToGateway, ToWorker, ClientFrame, ServerFrame, Payload)
@@ -195,6 +199,21 @@ def wire(*frames: ClientFrame) -> bytes:
     )
 
 
+@pytest.fixture
+async def direct_stack(
+    broker: NatsBroker,
+    redis: Redis,
+    nats_server: NatsServer,
+    redis_server: RedisServer,
+    tmp_path: Path,
+) -> AsyncIterator[Stack]:
+    """A worker with an endpoint of its own, and nothing else."""
+    async with running_stack(
+        broker, redis, nats_server, redis_server, tmp_path, workers=0, gateways=0, direct=1
+    ) as running:
+        yield running
+
+
 async def test_frame_path_spends_once_for_all_when_inputs_come_as_one_bundle(stack: Stack) -> None:
     async with greeted(stack, 1) as (link,):
         with counted(stack) as costs:
@@ -207,11 +226,7 @@ async def test_frame_path_spends_once_for_all_when_inputs_come_as_one_bundle(sta
     assert costs.parses == {"ClientFrame": 2, "Envelope": 2}
     assert costs.socket_writes == 1
     assert costs.tasks == []
-    assert costs.callbacks == {
-        "Links._send_ready": 2,
-        "Engine._turn": 2,
-        "Outbox.flush": 1,
-    }
+    assert costs.callbacks == {"Links._send_ready": 2, "Engine._turn": 1}
 
 
 async def test_frame_path_bundles_when_inputs_come_in_frames_of_their_own(stack: Stack) -> None:
@@ -252,3 +267,47 @@ async def test_frame_path_makes_no_tasks_when_a_stream_goes_on(stack: Stack) -> 
     assert costs.tasks == []
     assert costs.socket_writes == 50
     assert costs.envelopes == {"worker": 50, "gateway": 50}
+
+
+async def test_direct_path_sends_nothing_to_the_broker_when_inputs_come_as_one_bundle(
+    direct_stack: Stack,
+) -> None:
+    async with greeted(direct_stack, 1) as (link,):
+        with counted(direct_stack) as costs:
+            await link.send(inputs=inputs(ROWS, first=2), ack=Ack(seq=1, last=True))
+            assert await answers(link, N) == 1
+    assert costs.envelopes == {}
+    assert costs.parses == {"ClientFrame": 2}
+    assert costs.socket_writes == 1
+    assert costs.tasks == []
+    assert costs.callbacks == {"Engine._turn": 1}
+
+
+async def test_direct_path_shares_a_batch_when_many_sessions_send_at_once(
+    direct_stack: Stack,
+) -> None:
+    async with greeted(direct_stack, 8) as links:
+        with counted(direct_stack) as costs:
+            for link, row in zip(links, ROWS, strict=False):
+                link.socket.transport.write(
+                    wire(ClientFrame(inputs=inputs(row[np.newaxis], first=2)))
+                )
+            for link in links:
+                assert await answers(link, 1) == 1
+    assert costs.envelopes == {}
+    assert costs.parses == {"ClientFrame": 16}
+    assert costs.socket_writes == 8
+    assert costs.tasks == []
+    assert costs.callbacks == {"Engine._turn": 1}
+
+
+async def test_direct_path_makes_no_tasks_when_a_stream_goes_on(direct_stack: Stack) -> None:
+    async with greeted(direct_stack, 1) as (link,):
+        with counted(direct_stack) as costs:
+            for turn in range(50):
+                await link.send(inputs=inputs(ROWS, first=2 + turn * N))
+                await answers(link, N)
+    assert costs.tasks == []
+    assert costs.envelopes == {}
+    assert costs.socket_writes == 50
+    assert costs.callbacks["Engine._turn"] == 50
