@@ -21,7 +21,7 @@ from launcher.cli.options import (
 from launcher.rest import Rest
 
 _PROCESSES = ("role", "name", "pid")
-_WORKERS = ("name", "pool", "state", "sessions", "capacity", "host", "pid")
+_WORKERS = ("name", "pool", "state", "sessions", "capacity", "host", "pid", "endpoint")
 _SESSIONS = ("id", "network", "version", "state", "worker")
 _SHOWN_SESSIONS = 30
 

@@ -40,6 +40,14 @@ def test_service_needs_only_its_own_extra(
     assert environment.importable(OF_THE_LAUNCHER) == set()
 
 
+def test_worker_with_an_endpoint_needs_the_extras_of_both_its_halves(installed: Installed) -> None:
+    environment = installed("gateway,worker")
+    told = environment.run("python", "-I", "-m", "launcher.direct_worker", "--help")
+    assert told.returncode == 0, told.stderr
+    assert "DC_WORKER_ENDPOINT_URL" in told.stdout
+    assert environment.importable(OF_THE_LAUNCHER) == set()
+
+
 def test_base_install_is_the_light_client(installed: Installed) -> None:
     environment = installed()
     code = (
