@@ -48,6 +48,7 @@ class SessionStore:
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
         self._create = Script("create")
+        self._open = Script("open")
         self._ticket = Script("ticket")
         self._attach = Script("attach")
         self._confirm = Script("confirm")
@@ -78,6 +79,27 @@ class SessionStore:
             made = await self._create.run(self._redis, keys, arguments)
         if not made:
             raise NotFound(f"session {record.id} has ended", code="session_ended")
+
+    async def open(self, record: SessionRecord, *, ttl_s: float) -> str:
+        """Make a new session known, and return its first ticket: see `create`, `issue_ticket`.
+
+        Raises:
+            NotFound: it has ended meanwhile.
+        """
+        ticket = new_credential(record.id)
+        keys = [
+            _record(record.id),
+            _tombstone(record.id),
+            _ticket(record.id, digest("ticket", ticket)),
+        ]
+        arguments: list[Value] = [
+            record.to_json(), _ttl_ms(record), int(ttl_s * 1000), SPENT_TICKET_MS
+        ]  # fmt: skip
+        with translated("opening a session"):
+            made = await self._open.run_together(self._redis, keys, arguments)
+        if not made:
+            raise NotFound(f"session {record.id} has ended", code="session_ended")
+        return ticket
 
     async def replace(self, record: SessionRecord) -> bool:
         """Replace the facts after its configuration changed; False: there is no such session."""

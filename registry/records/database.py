@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
+import sqlite3
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -18,11 +19,13 @@ from sqlalchemy.exc import (
     ProgrammingError,
 )
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from sqlalchemy.sql import ClauseElement
 
 from foundation.clock import monotonic
 from foundation.errors import InvalidInput, Unavailable
 from registry.records.migrate import migrate
 from registry.records.sqlite_driver import open_connection
+from registry.records.together import Call, Prepared, Together, transact
 
 log = logging.getLogger(__name__)
 
@@ -47,6 +50,8 @@ class Database:
     def __init__(self, engine: AsyncEngine) -> None:
         self._engine = engine
         self._writer = engine.execution_options(dc_begin="BEGIN IMMEDIATE")
+        self._together = Together(self._transact)
+        self._prepared: dict[ClauseElement, Prepared] = {}
         if engine.dialect.name == "sqlite":
             self._single = engine.execution_options(dc_begin="")
         else:
@@ -70,6 +75,38 @@ class Database:
                 yield connection
         except (DBAPIError, OSError, TimeoutError) as error:
             raise _translated(error) from error
+
+    async def first_row(self, statement: ClauseElement, parameters: Mapping[str, Any]) -> Any:
+        """Run one statement, a transaction by itself, and answer its first row; None: no row.
+
+        On SQLite those that wait at the same time share a transaction, and rows are as they are
+        stored: a boolean is 0 or 1.
+
+        Args:
+            statement: one of few; it is prepared once.
+            parameters: all of them, by name.
+
+        Raises:
+            IntegrityError, sqlite3.IntegrityError: a constraint failed.
+            Unavailable: the database cannot be reached, or stays locked.
+        """
+        if self.dialect != "sqlite":
+            async with self.statement() as connection:
+                return (await connection.execute(statement, parameters)).first()  # type: ignore[call-overload]
+        prepared = self._prepared.get(statement)
+        if prepared is None:
+            prepared = self._prepared[statement] = Prepared(statement, self._engine.dialect)
+        try:
+            return await self._together.first_row(prepared.call(parameters))
+        except sqlite3.Error as error:
+            raise _translated(error) from error
+
+    async def _transact(self, calls: Sequence[Call]) -> Sequence[Any]:
+        async with self.statement() as connection:
+            raw = await connection.get_raw_connection()
+            driver: Any = raw.driver_connection
+            answers: Sequence[Any] = await driver.hop(transact, calls)
+            return answers
 
     @asynccontextmanager
     async def read(self) -> AsyncIterator[AsyncConnection]:
@@ -196,6 +233,8 @@ def _engine(url: URL, *, sqlite: bool) -> AsyncEngine:
 def _translated(error: Exception) -> Exception:
     """Our error for a driver's; a failed constraint stays what it is."""
     if isinstance(error, IntegrityError | ProgrammingError | DataError):
+        return error
+    if isinstance(error, sqlite3.IntegrityError | sqlite3.ProgrammingError | sqlite3.DataError):
         return error
     return Unavailable("the record database does not answer", code="database_unavailable")
 

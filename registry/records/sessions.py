@@ -112,17 +112,16 @@ class SessionRecords:
             "created_ms": unix_ms(),
             "created_by": created_by,
         }
-        async with self._database.statement() as connection:
-            answer = await connection.execute(
-                _OPEN[reference_kind(reference)],
-                {f"new_{name}": value for name, value in facts.items()} | {"reference": reference},
-            )
-            opened = answer.one_or_none()
+        opened = await self._database.first_row(
+            _OPEN[reference_kind(reference)],
+            {f"new_{name}": value for name, value in facts.items()} | {"reference": reference},
+        )
         if opened is None:
             async with self._database.read() as connection:
                 await resolve(connection, tenant, network, reference)
             raise missing_version(network, reference or LATEST)
-        return Session(**facts, version=opened.version, stateful=opened.stateful)
+        version, stateful = opened
+        return Session(**facts, version=version, stateful=bool(stateful))
 
     async def read(self, tenant: str, session: str) -> Session:
         """One session.

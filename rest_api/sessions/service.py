@@ -81,8 +81,7 @@ class SessionService:
         try:
             entry = _entry(record)
             address = await self._streams.first(entry)
-            await self._store.create(entry)
-            stream = await self._streams.ticket(session, address)
+            stream = await self._streams.open(entry, address)
         except BaseException:
             await self._records.discard(session)
             raise

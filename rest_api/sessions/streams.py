@@ -73,17 +73,20 @@ class Streams:
         except WorkerUnavailable:
             return self._gateway()
 
+    async def open(self, record: SessionRecord, address: Address) -> Stream:
+        """The stream of a new session, which the store knows from then on, at that address."""
+        expires_ms = self._expires_ms()
+        ticket = await self._store.open(record, ttl_s=self._ticket_ttl_s)
+        return _stream(address, ticket, expires_ms)
+
     async def ticket(self, session: str, address: Address) -> Stream:
         """A new ticket for the session's stream at that address."""
-        expires_ms = unix_ms() + int(self._ticket_ttl_s * 1000)
+        expires_ms = self._expires_ms()
         ticket = await self._store.issue_ticket(session, ttl_s=self._ticket_ttl_s)
-        return Stream(
-            url=address.url,
-            fallback_url=address.fallback_url,
-            subprotocol="dc.v1",
-            ticket=ticket,
-            expires_at=timestamp(expires_ms),
-        )
+        return _stream(address, ticket, expires_ms)
+
+    def _expires_ms(self) -> int:
+        return unix_ms() + int(self._ticket_ttl_s * 1000)
 
     def _gateway(self) -> Address:
         # Any of them: all can serve every session.
@@ -109,3 +112,13 @@ class Streams:
                 retry_after_s=error.retry_after_s,
             ) from error
         return Address(offer.endpoint, self._gateway().url)
+
+
+def _stream(address: Address, ticket: str, expires_ms: int) -> Stream:
+    return Stream(
+        url=address.url,
+        fallback_url=address.fallback_url,
+        subprotocol="dc.v1",
+        ticket=ticket,
+        expires_at=timestamp(expires_ms),
+    )

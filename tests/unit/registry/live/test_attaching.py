@@ -9,6 +9,7 @@ from foundation.errors import NotFound, Unauthenticated
 from registry.ids import new_session_id
 from registry.live import SessionRecord, SessionStore
 from registry.live.credentials import digest
+from registry.live.scripting import Script
 from tests.support.conditions import until
 
 
@@ -41,6 +42,43 @@ async def test_ticket_attaches_once_when_good(store: SessionStore, record: Sessi
     [live] = await store.read([record.id])
     assert live is not None
     assert (live.gateway, live.attachment, live.attached) == ("g1", 1, True)
+
+
+async def test_first_ticket_attaches_when_it_came_with_the_session(
+    store: SessionStore, record: SessionRecord, redis: Redis
+) -> None:
+    ticket = await store.open(record, ttl_s=600)
+    # As long as the ticket is good, and then half of its own time: longer than its own alone.
+    assert 650_000 < await redis.pttl(f"dc:{{{record.id}}}:rec") <= 720_000
+    attachment = await store.attach(ticket, "ticket", gateway="g1")
+    assert (attachment.record, attachment.number) == (record, 1)
+    assert await refused(store, ticket, "ticket") == "ticket_used"
+
+
+async def test_first_ticket_is_as_one_issued_later(
+    store: SessionStore, record: SessionRecord
+) -> None:
+    assert await refused(store, await store.open(record, ttl_s=0), "ticket") == "ticket_expired"
+
+
+async def test_session_is_not_opened_when_it_has_ended(
+    store: SessionStore, record: SessionRecord
+) -> None:
+    await store.create(record)
+    await store.end(record.id, epoch=None, reason="closed")
+    with pytest.raises(NotFound, match="has ended"):
+        await store.open(record, ttl_s=60)
+
+
+async def test_used_ticket_stays_used_when_the_opening_is_repeated(
+    store: SessionStore, record: SessionRecord, redis: Redis
+) -> None:
+    ticket = await store.open(record, ttl_s=60)
+    await store.attach(ticket, "ticket", gateway="g1")
+    keys = [f"dc:{{{record.id}}}:{key}" for key in ("rec", "end")]
+    keys.append(f"dc:{{{record.id}}}:ticket:{digest('ticket', ticket)}")
+    await Script("open").run(redis, keys, [record.to_json(), 240_000, 60_000, 600_000])
+    assert await refused(store, ticket, "ticket") == "ticket_used"
 
 
 async def test_ticket_is_refused_when_expired(store: SessionStore, record: SessionRecord) -> None:

@@ -12,7 +12,7 @@ from sqlalchemy import text
 from sqlalchemy.engine import make_url
 from sqlalchemy.ext.asyncio import create_async_engine
 
-from registry.records import Database, connect
+from registry.records import Database, NetworkRecords, SessionRecords, VersionDraft, connect
 
 POSTGRES_URL = os.environ.get("DC_TEST_POSTGRES_URL", "")
 """A superuser's; empty: the tests start a server of their own."""
@@ -41,3 +41,12 @@ async def database(database_url: str) -> AsyncIterator[Database]:
     database = await connect(database_url, timeout_s=5)
     yield database
     await database.close()
+
+
+@pytest.fixture
+async def sessions(database: Database) -> SessionRecords:
+    draft = VersionDraft("numpy", {}, "", True, True, 1, "created", "admin")
+    for tenant in ("default", "other"):
+        async with NetworkRecords(database).creating(tenant, "gru", draft, aliases=["live"]):
+            pass
+    return SessionRecords(database)

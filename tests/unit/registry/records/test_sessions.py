@@ -5,20 +5,10 @@ import pytest
 from foundation.errors import NotFound
 from registry.records import (
     Database,
-    NetworkRecords,
     SessionRecords,
     VersionDraft,
     VersionRecords,
 )
-
-
-@pytest.fixture
-async def sessions(database: Database) -> SessionRecords:
-    draft = VersionDraft("numpy", {}, "", True, True, 1, "created", "admin")
-    for tenant in ("default", "other"):
-        async with NetworkRecords(database).creating(tenant, "gru", draft, aliases=["live"]):
-            pass
-    return SessionRecords(database)
 
 
 async def open_one(sessions: SessionRecords, session: str, tenant: str = "default") -> None:
