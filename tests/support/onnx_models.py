@@ -64,6 +64,29 @@ def linear(rows: int | str | None = "batch") -> bytes:
     )
 
 
+def words(rows: int | str | None = "batch") -> bytes:
+    """`same = text`, and `class` 1 for "cat", 2 for "Hündchen", 0 for all others: all [rows]."""
+    nodes = [
+        helper.make_node("Identity", ["text"], ["same"]),
+        helper.make_node(
+            "LabelEncoder",
+            ["text"],
+            ["class"],
+            domain="ai.onnx.ml",
+            keys_strings=["cat", "Hündchen"],
+            values_int64s=[1, 2],
+            default_int64=0,
+        ),
+    ]
+    made = model(
+        nodes,
+        [tensor("text", [rows], TensorProto.STRING)],
+        [tensor("same", [rows], TensorProto.STRING), tensor("class", [rows], TensorProto.INT64)],
+    )
+    made.opset_import.append(helper.make_opsetid("ai.onnx.ml", 2))
+    return made.SerializeToString()
+
+
 def running_sum(rows: int | str | None = "batch", *, axis: int = 0) -> bytes:
     """`y = x + s` and `s' = y`, with the batch on `axis` of the state s, of 3 elements."""
     state: list[Any] = [rows, 3] if axis == 0 else [3, rows]

@@ -48,4 +48,4 @@ def decode_state(data: bytes, entries: Sequence[StateTensor]) -> Carried:
             f"state: expected tensors {expected!s:.300}, got {found!s:.300}",
             code="bad_checkpoint",
         )
-    return {tensor.name: to_array(tensor) for tensor in tensors}
+    return {tensor.name: to_array(tensor, tensor.name) for tensor in tensors}

@@ -9,6 +9,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from ann_workers.backends.onnx.texts import from_texts, to_texts
 from ann_workers.backends.payload import payload_prefix
 from foundation.errors import InvalidInput
 from protos.dc.v1.tensor_pb2 import Tensor
@@ -70,6 +71,9 @@ def check_tensor(tensor: Tensor, entry: TensorShape, batch_axis: int | None, row
             + (": one row a session, since the network has state" if rows == 1 else ""),
             field=name,
         )
+    if entry.datatype == "BYTES":
+        # Its elements are looked at where it is computed, off the event loop.
+        return
     expected = prod(shape) * DTYPES[entry.datatype].itemsize
     if len(tensor.data) != expected:
         raise InvalidInput(
@@ -79,14 +83,23 @@ def check_tensor(tensor: Tensor, entry: TensorShape, batch_axis: int | None, row
         )
 
 
-def to_array(tensor: Tensor) -> Array:
-    """The checked tensor's array; read-only, over its bytes."""
+def to_array(tensor: Tensor, name: str) -> Array:
+    """The checked tensor's array; read-only, over its bytes; of BYTES an array of `str`.
+
+    Raises:
+        InvalidInput: it is of BYTES, and its elements are no texts; names the input `name`.
+    """
+    if tensor.datatype == "BYTES":
+        return to_texts(tensor, name)
     return np.frombuffer(tensor.data, DTYPES[tensor.datatype]).reshape(tuple(tensor.shape))
 
 
 def to_payload(name: str, datatype: str, array: Array) -> bytes:
     """A serialized payload of one tensor; several of them one after another are a payload too."""
-    data = array.astype(DTYPES[datatype], copy=False).tobytes()
+    if datatype == "BYTES":
+        data = from_texts(array)
+    else:
+        data = array.astype(DTYPES[datatype], copy=False).tobytes()
     return payload_prefix(name, datatype, array.shape, len(data)) + data
 
 

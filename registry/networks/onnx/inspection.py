@@ -47,6 +47,7 @@ DATATYPES: Final = {
     TensorProto.FLOAT16: "FP16",
     TensorProto.FLOAT: "FP32",
     TensorProto.DOUBLE: "FP64",
+    TensorProto.STRING: "BYTES",
 }
 
 
@@ -206,6 +207,11 @@ def _state(
         raise InvalidInput(
             f"{field}: the input {into.name!r} is {into.datatype}, the output {out.name!r} is "
             f"{out.datatype}",
+            field=field,
+        )
+    if into.datatype not in DTYPES:
+        raise InvalidInput(
+            f"{field}: {into.name!r} is {into.datatype}: a state has elements of a fixed size",
             field=field,
         )
     sizes = _one_session(field, asked, into, axes.get(into.name))

@@ -7,6 +7,7 @@ import asyncio
 import numpy as np
 import onnxruntime
 
+from direct_contact.client.tensors import decode_payload, decode_text, encode_payload
 from protos.dc.v1.stream_pb2 import Input
 from protos.dc.v1.tensor_pb2 import Payload, Tensor
 from registry.ids import new_session_id
@@ -14,6 +15,7 @@ from registry.live import SessionRecord
 from registry.networks.manifest import Manifest
 from registry.networks.onnx.inspection import inspect_model
 from registry.networks.onnx.spec import StateRequest
+from tests.support import onnx_models as models
 from tests.support import silero
 from tests.support.conditions import until
 from tests.support.stack import TENANT, RawLink, Running, Stack, values
@@ -133,6 +135,38 @@ async def test_input_that_the_model_fails_on_is_answered_with_its_error(stack: S
     assert "one row a session" in refused.error.message
     found = [values(first.payload), values(third.payload)]
     np.testing.assert_allclose(found, oracle(data, chunks[:2]), atol=1e-5)
+
+
+async def test_texts_travel_through_a_session(stack: Stack) -> None:
+    data = models.words()
+    manifest = Manifest(
+        tenant=TENANT,
+        network="words",
+        version=1,
+        backend="onnx",
+        spec=inspect_model(data, name="words").spec.model_dump(mode="json"),
+        weights=await stack.networks.put_weights(data),
+    )
+    await stack.networks.put_manifest(manifest)
+    record = await stack.add_session("words")
+    texts = np.array(["cat", "Hündchen", "fish"], object)
+    wrong = Tensor(datatype="BYTES", shape=[1], data=b"\1\0\0\0\xff")
+    async with stack.link(record) as link:
+        await link.greet()
+        await link.send(
+            inputs=[
+                Input(seq=1, payload=encode_payload(texts)),
+                Input(seq=2, payload=Payload(tensors=[wrong]).SerializeToString()),
+            ]
+        )
+        answered, refused = await link.outputs(2)
+    arrays = decode_payload(answered.payload)
+    assert decode_text(arrays["same"]).tolist() == texts.tolist()
+    assert arrays["class"].tolist() == [1, 2, 0]
+    assert (refused.error.code, refused.error.message[:24]) == (
+        "invalid_input",
+        "text: element 0 is not U",
+    )
 
 
 async def test_network_is_loaded_ahead_by_the_workers_that_may_take_over(running: Running) -> None:

@@ -9,6 +9,7 @@ import pytest
 from ann_workers.backends.onnx.backend import OnnxBackend
 from ann_workers.backends.onnx.model import OnnxModel
 from ann_workers.backends.port import Answer, Request
+from direct_contact.client.tensors import decode_payload, decode_text, encode_tensor
 from foundation.errors import InvalidInput
 from protos.dc.v1.tensor_pb2 import Tensor
 from registry.networks.onnx.inspection import inspect_model
@@ -92,6 +93,44 @@ def test_state_goes_from_each_output_to_the_sessions_next_input(size: int | str,
         states = [answer.state for answer in answers]
         for expected, answer in zip(sums, answers, strict=True):
             np.testing.assert_allclose(y_of(answer), expected, rtol=1e-6)
+
+
+TEXTS = (["cat"], ["Hündchen", ""], ["a\0b", "cat", "cat"])
+
+
+def test_texts_come_back_and_are_stacked() -> None:
+    model = load(models.words())
+    for _ in range(2):
+        batch = [ask(model, encode_tensor(np.array(texts, object), "text")) for texts in TEXTS]
+        for texts, answer in zip(TEXTS, model.infer(batch), strict=True):
+            assert answer.error is None
+            arrays = decode_payload(answer.payload)
+            assert decode_text(arrays["same"]).tolist() == texts
+            expected = [{"cat": 1, "Hündchen": 2}.get(text, 0) for text in texts]
+            assert arrays["class"].tolist() == expected
+
+
+@pytest.mark.parametrize(
+    ("shape", "data", "told"),
+    [
+        ([1], b"\1\0\0\0\xff", "text: element 0 is not UTF-8 text: invalid start byte at byte 0"),
+        ([2], b"\1\0\0\0a", "text: expected 2 elements for BYTES [2]"),
+        ([1], b"\2\0\0\0a", "the 5 bytes that came are not"),
+        ([1], b"\1\0\0\0ab", "the 6 bytes that came are not"),
+        ([1], b"\xff\xff\xff\xffa", "the 5 bytes that came are not"),
+        ([4096], b"", "text: expected 4096 elements"),
+    ],
+)
+def test_input_is_answered_with_an_error_when_its_elements_are_no_texts(
+    shape: list[int], data: bytes, told: str
+) -> None:
+    model = load(models.words())
+    wrong = ask(model, Tensor(name="text", datatype="BYTES", shape=shape, data=data))
+    good = ask(model, encode_tensor(np.array(["cat"], object), "text"))
+    refused, answered = model.infer([wrong, good])
+    assert isinstance(refused.error, InvalidInput)
+    assert told in refused.error.message
+    assert answered.error is None
 
 
 def test_state_survives_its_bytes() -> None:

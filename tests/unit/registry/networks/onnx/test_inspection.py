@@ -144,12 +144,28 @@ def test_file_is_refused_when_an_output_is_no_tensor() -> None:
 def test_file_is_refused_when_its_elements_cannot_travel() -> None:
     data = models.file(
         [helper.make_node("Identity", ["x"], ["y"])],
-        [models.tensor("x", [1], TensorProto.STRING)],
-        [models.tensor("y", [1], TensorProto.STRING)],
+        [models.tensor("x", [1], TensorProto.COMPLEX64)],
+        [models.tensor("y", [1], TensorProto.COMPLEX64)],
     )
     error = refusal(data)
     assert error.code == "datatype"
-    assert "STRING" in error.message
+    assert "the input 'x' has elements of type COMPLEX64" in error.message
+
+
+def test_texts_travel_as_bytes_and_are_no_state() -> None:
+    spec = inspect(models.words())
+    assert [(t.name, t.datatype, t.shape) for t in spec.inputs] == [("text", "BYTES", (-1,))]
+    assert [t.datatype for t in spec.outputs] == ["BYTES", "INT64"]
+    error = refusal(
+        models.file(
+            [helper.make_node("Identity", [a], [b]) for a, b in (("x", "y"), ("s", "t"))],
+            [models.tensor("x", [1]), models.tensor("s", [1], TensorProto.STRING)],
+            [models.tensor("y", [1]), models.tensor("t", [1], TensorProto.STRING)],
+        ),
+        models.SUM_STATE,
+    )
+    assert error.field == "state.0"
+    assert "'s' is BYTES: a state has elements of a fixed size" in error.message
 
 
 @pytest.mark.parametrize(
