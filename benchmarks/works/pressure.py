@@ -32,11 +32,13 @@ MIB = 1 << 20
 
 UNREAD, FLOOD, STALLED = "clients that do not read", "clients that flood", "a worker that stalls"
 
-WINDOW_MIB, BUFFER_MIB = 8, 16
-"""`worker_window_bytes` and `gateway_max_buffered_bytes`."""
-BOUND_MIB = WINDOW_MIB + 2 * WINDOW_MIB + BUFFER_MIB
+WINDOW_MIB, BUFFER_MIB, DETACHED_MIB = 8, 16, 256
+"""`worker_window_bytes`, `gateway_max_buffered_bytes` and `worker_detached_bytes`."""
+SESSION_MIB = WINDOW_MIB + 2 * WINDOW_MIB + BUFFER_MIB
 """What the limits allow a session: inputs kept at the gateway, inputs and answers kept at the
 worker, answers that wait for their reader."""
+BOUND_MIB = SESSIONS * SESSION_MIB + DETACHED_MIB
+"""However many sessions came and went."""
 
 
 @asynccontextmanager
@@ -57,8 +59,8 @@ async def _pressure(context: Context) -> AsyncIterator[Sequence[Variant]]:
                 looking.cancel()
             growth = {role: (highest[role] - before[role]) / MIB for role in before}
             total = sum(growth.values())
-            bound = BOUND_MIB * max(SESSIONS, sum(detail.get("reasons", {}).values()))
-            figures = {"growth MiB": total, "of its bound": total / bound}
+            opened = float(sum(detail.get("reasons", {}).values()) or SESSIONS)
+            figures = {"sessions": opened, "growth MiB": total, "of its bound": total / BOUND_MIB}
             figures |= {f"{role} MiB": grown for role, grown in growth.items()}
             # It still works.
             await put_load(target, Shape(sessions=SESSIONS, measure_s=0.5), PAYLOAD)
@@ -122,7 +124,7 @@ async def _stall(stack: Ours) -> dict[str, Any]:
 PRESSURE = Work(
     "pressure",
     f"memory under pressure: growth of all processes, {SESSIONS} sessions with 8 KiB inputs",
-    ("growth MiB", "of its bound", "gateway MiB", "worker MiB", "nats MiB"),
+    ("sessions", "growth MiB", "of its bound", "gateway MiB", "worker MiB", "nats MiB"),
     _pressure,
     tuple(Goal("of its bound", who, "<=", 1.0) for who in (UNREAD, FLOOD, STALLED)),
     rounds=2,

@@ -33,20 +33,22 @@ class Answer(Enum):
 
 
 class Placing:
-    """Finds a worker for one stream, and goes on until one serves."""
+    """Finds a worker for one stream, and goes on until one serves.
 
-    __slots__ = ("_answer", "_attempt", "_hub", "_stream", "_task")
+    It does not know its stream: of a closed one nothing should wait for the garbage collector.
+    """
 
-    def __init__(self, hub: Hub, stream: Stream) -> None:
+    __slots__ = ("_answer", "_attempt", "_hub", "_task")
+
+    def __init__(self, hub: Hub) -> None:
         self._hub = hub
-        self._stream = stream
         self._task: asyncio.Task[None] | None = None
         self._answer: asyncio.Future[Answer] | None = None
         self._attempt = 0
 
-    def start(self, worker: str) -> None:
+    def start(self, stream: Stream, worker: str) -> None:
         """Look for a worker; `worker` is asked first, "" asks for offers."""
-        self._task = self._hub.spawn(self._place(worker))
+        self._task = self._hub.spawn(self._place(stream, worker))
 
     def stop(self) -> None:
         """The stream is closed."""
@@ -67,8 +69,8 @@ class Placing:
         self._answer.set_result(answer)
         return True
 
-    async def _place(self, worker: str) -> None:
-        hub, stream = self._hub, self._stream
+    async def _place(self, stream: Stream, worker: str) -> None:
+        hub = self._hub
         # On the first attach, `worker` is whom the store names as the owner: it may hold the
         # session, and then it must not be taken from it.
         take = bool(worker) and stream.machine.state is not ServerState.ATTACHING
@@ -81,7 +83,7 @@ class Placing:
             try:
                 if not worker:
                     worker, take = await hub.place(stream, frozenset(avoid)), True
-                answer = await self._attach(worker, take=take)
+                answer = await self._attach(stream, worker, take=take)
             except DirectContactError as error:
                 if not isinstance(error, Unavailable):
                     stream.fail(error)
@@ -89,7 +91,7 @@ class Placing:
                 failure = error
             if answer is Answer.ATTACHED:
                 return
-            if answer is Answer.NO_WORKER and self._may_give_up(give_up_at):
+            if answer is Answer.NO_WORKER and self._may_give_up(stream, give_up_at):
                 stream.fail(failure, close_code=CloseCode.UNAVAILABLE)
                 return
             if answer is Answer.GONE:
@@ -104,18 +106,18 @@ class Placing:
             await asyncio.sleep(pause_s)
             pause_s = min(pause_s * 1.6, PAUSE_LONGEST_S)
 
-    def _may_give_up(self, give_up_at: float) -> bool:
+    def _may_give_up(self, stream: Stream, give_up_at: float) -> bool:
         # A session that was served before waits for a worker as long as its client does.
-        attaching = self._stream.machine.state is ServerState.ATTACHING
+        attaching = stream.machine.state is ServerState.ATTACHING
         return attaching and self._hub.now() > give_up_at
 
-    async def _attach(self, worker: str, *, take: bool) -> Answer:
-        hub, stream = self._hub, self._stream
+    async def _attach(self, stream: Stream, worker: str, *, take: bool) -> Answer:
+        hub = self._hub
         stream.worker = worker
         hub.join(stream)
         self._attempt += 1
         self._answer = asyncio.get_running_loop().create_future()
-        attach = self._request(take)
+        attach = self._request(stream, take)
         answer = Answer.GONE
         try:
             for _ in range(ATTACH_TRIES):
@@ -131,8 +133,8 @@ class Placing:
             hub.leave(stream)
         return answer
 
-    def _request(self, take: bool) -> Attach:
-        machine, admitted = self._stream.machine, self._stream.admitted
+    def _request(self, stream: Stream, take: bool) -> Attach:
+        machine, admitted = stream.machine, stream.admitted
         return Attach(
             record=admitted.record.to_json(),
             acknowledged=position(machine.acknowledged),

@@ -71,7 +71,7 @@ class Stream:
         self.machine = ServerMachine()
         self.worker = ""
         self.heard_at = hub.now()
-        self.placing = Placing(hub, self)
+        self.placing = Placing(hub)
         self._hub = hub
         self._socket: Socket | None = None
         self._hello_timer: asyncio.TimerHandle | None = None
@@ -197,7 +197,7 @@ class Stream:
             oldest_retained_seq=hello.oldest_retained_seq,
         )
         self._disarm_hello()
-        self.placing.start(self.admitted.owner)
+        self.placing.start(self, self.admitted.owner)
 
     def text(self, _message: str) -> None:
         """The protocol has no text."""
@@ -215,6 +215,7 @@ class Stream:
     def closed(self, code: int, reason: str) -> None:
         """The link is gone; the session waits for its client to come back."""
         self._disarm_hello()
+        self._socket = None
         self.machine.closed()
         self.placing.stop()
         if self._hub.remove(self) and not self._ending:
@@ -266,7 +267,7 @@ class Stream:
     def _move(self, target: str) -> None:
         self.machine.worker_lost()
         self._hub.leave(self)
-        self.placing.start(target)
+        self.placing.start(self, target)
 
     def tell_waiting(self) -> None:
         """No worker is there; told once until one is."""
