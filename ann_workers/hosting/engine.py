@@ -14,7 +14,7 @@ from typing import Final
 
 from ann_workers.hosting import careful
 from ann_workers.hosting.compute_thread import ComputeThread
-from ann_workers.hosting.frames import DROPPED_CODES, failure_frame, output_frame
+from ann_workers.hosting.frames import DROPPED_CODES, answer_frame, failure_frame, output_times
 from ann_workers.hosting.session import HeldSession, KeptOutput, Lane
 from ann_workers.hosting.work import Work, compute, prepare
 from foundation.clock import Monotonic, monotonic
@@ -172,7 +172,7 @@ class Engine:
             return
         stop_at = session.commands[0].command.after_seq if session.commands else 0
         while queue and count > 0:
-            if stop_at and queue[0].input.seq > stop_at:
+            if stop_at and queue[0][0].seq > stop_at:
                 break
             work = prepare(session, queue.popleft(), train, self._clock)
             if work.seq == session.fatal_seq:
@@ -252,7 +252,7 @@ class Engine:
                 unsure.append(session)
                 continue
             one.error = one.error or error
-            self._answer(one, now, 0)
+            self._answer(one, output_times(int((now - one.at) * 1e6), 0))
             session.busy = False
             answered[session] = None
         for session in answered:
@@ -270,13 +270,20 @@ class Engine:
         self.stats.inputs += len(batch)
         compute_us = int(duration_s * 1e6)
         answered: dict[HeldSession, None] = {}
+        session, at, times = None, -1.0, b""
         for one in batch:
-            session = one.session
-            answered[session] = None
-            if not session.closed:
-                self._answer(one, started, compute_us)
+            if one.session is not session:
+                session = one.session
+                session.busy = False
+                answered[session] = None
+            if session.closed:
+                continue
+            if one.at != at:
+                # Inputs that came together waited equally long.
+                at = one.at
+                times = output_times(int((started - at) * 1e6), compute_us)
+            self._answer(one, times)
         for session in answered:
-            session.busy = False
             if not session.closed:
                 self._on_answers(session)
                 self.schedule(session)
@@ -284,7 +291,7 @@ class Engine:
             self._arm()
         self._on_batch()
 
-    def _answer(self, work: Work, started: float, compute_us: int) -> None:
+    def _answer(self, work: Work, times: bytes) -> None:
         session, seq = work.session, work.seq
         answer = work.answer
         error = work.error
@@ -292,8 +299,7 @@ class Engine:
             error = answer.error
             if error is None:
                 session.state = answer.state
-                queue_us = int((started - work.at) * 1e6)
-                frame = output_frame(seq, answer.payload, queue_us=queue_us, compute_us=compute_us)
+                frame = answer_frame(seq, answer.payload, times)
                 session.machine.computed(seq, 0, True, KeptOutput(seq, 0, True, frame))
                 return
         self.stats.failed += 1

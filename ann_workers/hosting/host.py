@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass
+from itertools import repeat
 from typing import Any
 
 from google.protobuf.message import DecodeError
@@ -17,7 +18,7 @@ from ann_workers.hosting.lease import Lease
 from ann_workers.hosting.networks import Networks
 from ann_workers.hosting.outbox import Outbox
 from ann_workers.hosting.parking import Parking
-from ann_workers.hosting.session import Arrived, HeldSession
+from ann_workers.hosting.session import HeldSession
 from ann_workers.hosting.taking import Taking, due_after
 from ann_workers.session import Accepted
 from broker.links import Links
@@ -40,6 +41,7 @@ from protos.dc.internal.v1.envelope_pb2 import (
 )
 from protos.dc.v1.stream_pb2 import (
     ClientFrame,
+    Input,
     Notice,
     NoticeKind,
     ServerFrame,
@@ -158,27 +160,37 @@ class Host:
             logger.warning("a gateway passed on what is not a ClientFrame")
             return
         machine = session.machine
-        taken = False
-        for item in frame.inputs:
-            match machine.accept(item.seq):
-                case Accepted.TAKEN:
-                    session.queue.append(Arrived(item, now))
-                    taken = True
-                case Accepted.GAP:
-                    self._ask_again(session)
-                    break
+        inputs = frame.inputs
+        taken = bool(inputs) and self._on_inputs(session, inputs, now)
         if frame.HasField("ack"):
             ack = frame.ack
             machine.acknowledge(due_after(ack))
             self._tell_credit(session)
         if taken:
-            self.stats.inputs += len(frame.inputs)
+            self.stats.inputs += len(inputs)
             self.engine.schedule(session)
-        elif not frame.inputs and not frame.HasField("ack"):
+        elif not inputs and not frame.HasField("ack"):
             self._on_control(session, frame)
             return
         if frame.HasField("cancel") or frame.HasField("command") or frame.HasField("bye"):
             self._on_control(session, frame)
+
+    def _on_inputs(self, session: HeldSession, inputs: Sequence[Input], now: float) -> bool:
+        """True: some were taken."""
+        machine = session.machine
+        if machine.accept_all([item.seq for item in inputs]):
+            session.queue.extend(zip(inputs, repeat(now)))
+            return True
+        taken = False
+        for item in inputs:
+            match machine.accept(item.seq):
+                case Accepted.TAKEN:
+                    session.queue.append((item, now))
+                    taken = True
+                case Accepted.GAP:
+                    self._ask_again(session)
+                    break
+        return taken
 
     def _on_control(self, session: HeldSession, frame: ClientFrame) -> None:
         if frame.HasField("cancel"):

@@ -31,6 +31,7 @@ class Outbox:
         self._may_send = may_send
         self._marked: dict[HeldSession, bool] = {}
         self._armed = False
+        self._leaving: list[tuple[str, ToGateway]] = []
 
     def mark(self, session: HeldSession, *, progress: bool = False, soon: bool = True) -> None:
         """The session may have something to send; with `progress`, its credits in any case.
@@ -40,7 +41,7 @@ class Outbox:
         self._marked[session] = progress or self._marked.get(session, False)
         if soon and not self._armed:
             self._armed = True
-            asyncio.get_running_loop().call_soon(self.flush)
+            asyncio.get_running_loop().call_soon(self._turn_over)
 
     def send(self, session: HeldSession, item: ToGateway) -> None:
         """Send an item for the session's attachment, after what was marked before it."""
@@ -51,15 +52,21 @@ class Outbox:
 
     def flush(self) -> None:
         """Send what is marked, now."""
-        self._armed = False
         if not self._may_send():
             return
         marked, self._marked = self._marked, {}
         for session, progress in marked.items():
             if session.attached and not session.closed:
-                self._send_session(session, progress)
+                self._bundle_session(session, progress)
+        leaving, self._leaving = self._leaving, []
+        self._links.send_now(leaving)
 
-    def _send_session(self, session: HeldSession, progress: bool) -> None:
+    def _turn_over(self) -> None:
+        self._armed = False
+        if self._marked:
+            self.flush()
+
+    def _bundle_session(self, session: HeldSession, progress: bool) -> None:
         machine = session.machine
         outputs = machine.sendable()
         if not outputs and not progress:
@@ -72,13 +79,12 @@ class Outbox:
             while end < len(outputs) and (end == start or size < self._frame_bytes):
                 size += len(outputs[end].frame)
                 end += 1
-            self._send_bundle(session, outputs[start:end], head)
+            self._bundle(session, outputs[start:end], head)
             head = b""
             start = end
 
-    def _send_bundle(self, session: HeldSession, outputs: list[KeptOutput], head: bytes) -> None:
-        frame = b"".join([head, *[output.frame for output in outputs]])
-        item = ToGateway(frame=frame)
+    def _bundle(self, session: HeldSession, outputs: list[KeptOutput], head: bytes) -> None:
+        item = ToGateway(frame=head + b"".join([output.frame for output in outputs]))
         if outputs:
             first, last = outputs[0], outputs[-1]
             item.first_seq = first.seq
@@ -88,9 +94,11 @@ class Outbox:
             else:
                 item.next_seq = last.seq
                 item.next_part = last.part + 1
-            item.dropped.extend(output.seq for output in outputs if output.dropped)
+            dropped = [output.seq for output in outputs if output.dropped]
+            if dropped:
+                item.dropped.extend(dropped)
         self._stamp(session, item)
-        self._links.send(session.gateway, item)
+        self._leaving.append((session.gateway, item))
 
     def _progress(self, session: HeldSession, wanted: bool) -> bytes:
         machine = session.machine

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import OrderedDict, deque
 from dataclasses import dataclass, field
-from typing import Final, NamedTuple, TypeAlias
+from typing import Final, TypeAlias
 
 from ann_workers.backends.headers import KnownHeaders
 from ann_workers.backends.port import Model, State, TrainableModel
@@ -17,7 +17,8 @@ RESULTS_KEPT: Final = 64
 """Answers to commands that a session remembers, so that a repeated command is only answered."""
 
 
-class KeptOutput(NamedTuple):
+@dataclass(slots=True)
+class KeptOutput:
     """An output as a serialized ServerFrame, with its place."""
 
     seq: int
@@ -28,12 +29,8 @@ class KeptOutput(NamedTuple):
     """The input was not computed; if it is sent again, then with `skip`."""
 
 
-class Arrived(NamedTuple):
-    """An input that waits for its turn, and when it came (by the monotonic clock)."""
-
-    input: Input
-    at: float
-
+Arrived: TypeAlias = tuple[Input, float]
+"""An input that waits for its turn, and when it came (by the monotonic clock)."""
 
 Asker: TypeAlias = "asyncio.Future[CommandResult] | None"
 """Who waits for a result outside the stream; None: the client, on the stream."""

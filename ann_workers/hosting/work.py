@@ -27,7 +27,6 @@ class Work(Request):
         session: HeldSession,
         seq: int,
         at: float,
-        *,
         payload: bytes = b"",
         data: bytes | None = None,
         tensors: Sequence[Tensor] | None = None,
@@ -61,7 +60,7 @@ def prepare(session: HeldSession, arrived: Arrived, train: bool, clock: Monotoni
     if not item.target:
         data = lane.headers.data(payload)
         if data is not None:
-            return Work(session, seq, at, payload=payload, data=data)
+            return Work(session, seq, at, payload, data)
     try:
         tensors = Payload.FromString(payload).tensors
         lane.model.check(tensors)

@@ -24,14 +24,6 @@ class Accepted(Enum):
     """Inputs are missing before it: ask for them from `next_seq` on."""
 
 
-@dataclass(slots=True)
-class _Kept(Generic[OutputT]):
-    seq: int
-    part: int
-    last: bool
-    output: OutputT
-
-
 @dataclass(frozen=True, slots=True)
 class Attachment:
     """How a session stands when a client attaches."""
@@ -62,7 +54,8 @@ class WorkerMachine(Generic[OutputT]):
         self.checkpoint_seq = 0
         self.window_bytes = window_bytes
         self.window_inputs = window_inputs
-        self._kept: deque[_Kept[OutputT]] = deque()
+        # (seq, part, last, output), in order.
+        self._kept: deque[tuple[int, int, bool, OutputT]] = deque()
         # The next output due: at the client's acknowledgement, and on this attachment.
         self._acked = (1, 0)
         self._unsent = 0
@@ -88,7 +81,7 @@ class WorkerMachine(Generic[OutputT]):
         self.computed_seq = seq
         self.checkpoint_seq = seq
         self._acked = acked
-        self._kept = deque(_Kept(*output) for output in outputs)
+        self._kept = deque(outputs)
         self._unsent = 0
         self._lost = lost
 
@@ -145,6 +138,14 @@ class WorkerMachine(Generic[OutputT]):
             return Accepted.TAKEN
         return Accepted.REPEATED if seq < self.next_seq else Accepted.GAP
 
+    def accept_all(self, seqs: list[int]) -> bool:
+        """Take inputs that follow what is here, as `accept` would one by one. False: judge each."""
+        first = self.next_seq
+        if seqs != list(range(first, first + len(seqs))):
+            return False
+        self.next_seq = first + len(seqs)
+        return True
+
     # ------------------------------------------------------------ outputs
 
     def computed(self, seq: int, part: int, last: bool, output: OutputT) -> None:
@@ -154,7 +155,7 @@ class WorkerMachine(Generic[OutputT]):
         if (seq, part) < self._acked:
             # A replay of what the client has: its effect counts, its answer does not.
             return
-        self._kept.append(_Kept(seq, part, last, output))
+        self._kept.append((seq, part, last, output))
 
     def sendable(self) -> list[OutputT]:
         """The outputs that may leave now and have not left on this attachment, in order."""
@@ -162,12 +163,12 @@ class WorkerMachine(Generic[OutputT]):
         unsent = self._unsent
         end = len(kept)
         if self.hold:
-            while end > unsent and kept[end - 1].seq > self.checkpoint_seq:
+            while end > unsent and kept[end - 1][0] > self.checkpoint_seq:
                 end -= 1
         if end == unsent:
             return []
         self._unsent = end
-        return [entry.output for entry in islice(kept, unsent, end)]
+        return [entry[3] for entry in islice(kept, unsent, end)]
 
     def acknowledge(self, due: tuple[int, int]) -> None:
         """Everything before `due` arrived at the client: it is kept no longer.
@@ -205,7 +206,7 @@ class WorkerMachine(Generic[OutputT]):
 
     def _drop_kept_before(self, due: tuple[int, int]) -> None:
         kept = self._kept
-        while kept and (kept[0].seq, kept[0].part) < due:
+        while kept and kept[0][:2] < due:
             kept.popleft()
             if self._unsent:
                 self._unsent -= 1
@@ -257,7 +258,7 @@ class WorkerMachine(Generic[OutputT]):
 
     def unacknowledged(self) -> list[tuple[int, int, bool, OutputT]]:
         """The outputs that a checkpoint must hold, in order."""
-        return [(kept.seq, kept.part, kept.last, kept.output) for kept in self._kept]
+        return list(self._kept)
 
     @property
     def outputs_kept(self) -> int:
@@ -266,7 +267,7 @@ class WorkerMachine(Generic[OutputT]):
 
     def latest(self, count: int) -> Iterator[OutputT]:
         """The last `count` of them, the newest first."""
-        return (kept.output for kept in islice(reversed(self._kept), count))
+        return (kept[3] for kept in islice(reversed(self._kept), count))
 
     def checkpointed(self, seq: int) -> None:
         """A checkpoint after input `seq` is written."""

@@ -226,7 +226,7 @@ async def test_frame_path_spends_once_for_all_when_inputs_come_as_one_bundle(sta
     assert costs.parses == {"ClientFrame": 2, "Envelope": 2}
     assert costs.socket_writes == 1
     assert costs.tasks == []
-    assert costs.callbacks == {"Links._send_ready": 2, "Engine._turn": 1}
+    assert costs.callbacks == {"Links._send_ready": 1, "Engine._turn": 1}
 
 
 async def test_frame_path_bundles_when_inputs_come_in_frames_of_their_own(stack: Stack) -> None:

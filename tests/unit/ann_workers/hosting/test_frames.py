@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ann_workers.hosting.frames import output_frame
+from ann_workers.hosting.frames import answer_frame, output_frame, output_times
 from protos.dc.v1.stream_pb2 import Output, ServerFrame
 
 SEQ = st.integers(1, 2**64 - 1) | st.integers(1, 20_000)
@@ -23,6 +23,19 @@ def test_output_frame_has_the_bytes_of_protobuf(
         seq, payload, queue_us=queue_us, compute_us=compute_us, part=part, last=last
     )
     assert frame == ServerFrame(outputs=[output]).SerializeToString()
+
+
+@given(SEQ, st.binary(min_size=1, max_size=300), UINT32, UINT32)
+def test_answer_frame_is_the_output_frame_of_a_whole_answer(
+    seq: int, payload: bytes, queue_us: int, compute_us: int
+) -> None:
+    frame = answer_frame(seq, payload, output_times(queue_us, compute_us))
+    assert frame == output_frame(seq, payload, queue_us=queue_us, compute_us=compute_us)
+
+
+def test_answer_frame_decodes_when_the_payload_is_empty() -> None:
+    (output,) = ServerFrame.FromString(answer_frame(3, b"", output_times(1, 2))).outputs
+    assert output == Output(seq=3, last=True, queue_us=1, compute_us=2)
 
 
 def test_output_frames_merge_when_they_are_joined() -> None:
