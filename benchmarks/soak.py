@@ -100,13 +100,20 @@ async def measure(given: argparse.Namespace, directory: Path) -> Figures:
         "pauses": milliseconds(pauses),
     }
     for label, found in samples.items():
-        settled = np.array(found[int(SETTLED_SHARE * len(found)) :])
-        slope = np.polyfit((settled[:, 0] - settled[0, 0]) / 60, settled[:, 1], 1)[0]
+        settled = found[int(SETTLED_SHARE * len(found)) :]
         figures[label] = {
-            "MiB at the end": round(settled[-1, 1] / 1024, 1),
-            "KiB a minute": round(float(slope), 1),
+            "MiB at the end": round(settled[-1][1] / 1024, 1),
+            "KiB a minute": slope(settled),
+            # What levels off grows less here; a leak grows as much.
+            "in 2nd half": slope(settled[len(settled) // 2 :]),
         }
     return figures
+
+
+def slope(samples: list[tuple[float, float]]) -> float:
+    """KiB a minute, by least squares."""
+    at = np.array(samples)
+    return round(float(np.polyfit((at[:, 0] - at[0, 0]) / 60, at[:, 1], 1)[0]), 1)
 
 
 if __name__ == "__main__":

@@ -52,10 +52,10 @@ class Stream:
         "_commands",
         "_confirmed",
         "_ending",
-        "_final",
         "_hello_timer",
         "_hub",
         "_socket",
+        "_told",
         "_waiting_told",
         "admitted",
         "heard_at",
@@ -78,7 +78,8 @@ class Stream:
         self._commands: dict[str, bytes] = {}
         self._confirmed = False
         self._ending = False
-        self._final = False
+        self._told = 0
+        """The code that the client was closed with; 0: it was not."""
         self._waiting_told = False
 
     # ------------------------------------------------------------ the socket's side
@@ -220,7 +221,8 @@ class Stream:
         self.placing.stop()
         if self._hub.remove(self) and not self._ending:
             if self.worker:
-                self.to_worker(ToWorker(detach=Detach(final=self._final)))
+                final = self._told != 0 and not may_reconnect(self._told)
+                self.to_worker(ToWorker(detach=Detach(final=final)))
             self._hub.spawn(self._hub.store.detach(self.session, self.admitted.number))
         logger.info(
             "stream closed",
@@ -241,7 +243,8 @@ class Stream:
 
     def close(self, code: int, reason: str) -> None:
         """Close the stream; `closed` follows."""
-        self._final = not may_reconnect(code)
+        # The first one is what the client is told.
+        self._told = self._told or code
         if self._socket is not None:
             self._socket.close(code, reason)
 
