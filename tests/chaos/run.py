@@ -21,6 +21,8 @@ RECOVERY_S = 60.0
 """A strike from which the sessions have not recovered by then is a violation."""
 TICKET_MS = 60_000
 OPENING_AT_ONCE = 10
+DIRECT_SHARE = 3
+"""Of so many sessions one streams straight to its worker, until a fault sends it to a gateway."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +66,12 @@ async def run(wanted: Run) -> Report:
         cell = await stages.add_network(stage)
         streams = [
             Stream(
-                stage.client, NETWORK, cell, seed=wanted.seed * 100_000 + index, rate=wanted.rate
+                stage.client,
+                NETWORK,
+                cell,
+                seed=wanted.seed * 100_000 + index,
+                rate=wanted.rate,
+                config={"route": "direct" if index % DIRECT_SHARE == 0 else "broker"},
             )
             for index in range(wanted.sessions)
         ]
