@@ -281,7 +281,7 @@ class SessionStore:
     @staticmethod
     def _holding(record: SessionRecord, epoch: int, worker: str, seat: Seat, *state: Value) -> Call:
         arguments: list[Value] = [
-            record.to_json(), _ttl_ms(record), worker, epoch,
+            record.kept_json(), _ttl_ms(record), worker, epoch,
             seat.attachment, seat.gateway, seat.resume_digest, STEADY_S, *state,
         ]  # fmt: skip
         return _all_keys(record.id), arguments
