@@ -10,12 +10,11 @@ from typing import Any, Final, NoReturn
 
 import numpy as np
 
+from ann_workers.backends.checking import check_tensor, named
 from ann_workers.backends.onnx.state import Carried, decode_state, encode_state, zero_state
 from ann_workers.backends.onnx.tensors import (
     MAX_ROWS,
     Array,
-    check_tensor,
-    named,
     to_array,
     to_payload,
 )
