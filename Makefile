@@ -8,7 +8,7 @@ AUTOBAHN := .venv-autobahn/bin/wstest
 PYTHON27 ?= $(firstword $(wildcard $(HOME)/.pyenv/versions/2.7.*/bin/python2.7) python2.7)
 SILERO := $(VENV)/silero-vad/silero_vad/data/silero_vad.onnx
 PIP := $(BIN)/python -m pip --disable-pip-version-check
-PROTOS := $(wildcard protos/dc/v1/*.proto protos/dc/internal/v1/*.proto)
+PROTOS := $(wildcard protos/dc/v1/*.proto protos/dc/internal/v1/*.proto protos/dc/triton/v1/*.proto)
 PROTOC := PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m grpc_tools.protoc -I .
 
 .DEFAULT_GOAL := help
@@ -66,7 +66,7 @@ check-proto: $(VENV)/.dev-installed ## The generated protobuf code is up to date
 	@fresh=$$(mktemp -d) && trap 'rm -rf "$$fresh"' EXIT && \
 	$(PROTOC) --python_out="$$fresh" --mypy_out=quiet:"$$fresh" $(PROTOS) && \
 	for kind in py pyi; do \
-	  for folder in protos/dc/v1 protos/dc/internal/v1; do \
+	  for folder in protos/dc/v1 protos/dc/internal/v1 protos/dc/triton/v1; do \
 	    for file in $$(cd "$$fresh" && ls $$folder/*_pb2.$$kind) $$(ls $$folder/*_pb2.$$kind); do \
 	      diff -u "$$file" "$$fresh/$$file" || \
 	        { echo "$$file is not what the .proto files give: make proto" >&2; exit 1; }; \
