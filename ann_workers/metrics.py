@@ -53,6 +53,10 @@ class WorkerMetrics(Collector):
                 "Inputs that wait for their turn",
                 sum(len(s.queue) for s in sessions),
             ),
+            "remote_inputs": (
+                "Inputs under way at servers that compute for this worker",
+                host.remote.under_way,
+            ),
             "outputs_unacknowledged": (
                 "Outputs that wait for their acknowledgement",
                 sum(s.machine.outputs_kept for s in sessions),

@@ -7,6 +7,7 @@ import os
 from typing import TYPE_CHECKING, Final
 
 from ann_workers.backends.onnx.settings import OnnxSettings
+from ann_workers.backends.triton.settings import TritonSettings
 from ann_workers.settings import WorkerSettings
 from foundation.settings import (
     BrokerSettings,
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 GROUPS: Final[tuple[type[SettingsGroup], ...]] = (
     WorkerSettings,
     OnnxSettings,
+    TritonSettings,
     BrokerSettings,
     RedisSettings,
     TelemetrySettings,

@@ -21,6 +21,7 @@ from ann_workers.hosting.lease import Lease
 from ann_workers.hosting.networks import Networks
 from ann_workers.hosting.outbox import Outbox
 from ann_workers.hosting.parking import Parking
+from ann_workers.hosting.remote import Remote
 from ann_workers.hosting.taking import Taking
 from ann_workers.hosting.warming import keep_warm
 from ann_workers.metrics import WorkerMetrics
@@ -133,6 +134,7 @@ class Worker:
         finally:
             probes.close()
             host.engine.close()
+            host.remote.close()
             await broker.close()
             for connection in {id(r): r for r in (to_store.result(), to_cache.result())}.values():
                 await connection.aclose()
@@ -178,6 +180,13 @@ class Worker:
             on_done=host.boundary.beat,
             on_fenced=host.fenced,
         )
+        host.remote = Remote(
+            host,
+            timeout_s=own.worker_compute_timeout_s,
+            retry_s=own.worker_remote_retry_s,
+            answer_bytes=own.worker_remote_answer_bytes,
+            observe=self._metrics.observe,
+        )
         host.engine = Engine(
             max_batch=own.worker_max_batch,
             inline_s=own.worker_inline_us / 1e6,
@@ -188,6 +197,7 @@ class Worker:
             on_answers=host.answered,
             on_batch=host.outbox.flush,
             on_boundary=host.desk.at_boundary,
+            on_remote=host.remote.take,
             observe=self._metrics.observe,
         )
         host.parking = Parking(host, limit_bytes=own.worker_detached_bytes)

@@ -34,6 +34,15 @@ class WorkerSettings(SettingsGroup):
         description="A computation that takes longer is given up: its inputs are answered with an "
         "error, and the worker hands its sessions over and ends",
     )
+    worker_remote_retry_s: float = Field(
+        10.0,
+        ge=0,
+        description="A server that computes for this worker and is away is tried again for this "
+        "long, where nothing can be counted twice; then inputs are answered with an error",
+    )
+    worker_remote_answer_bytes: int = Field(
+        64 << 20, ge=1024, description="Largest answer of such a server, all its parts together"
+    )
     worker_window_inputs: int = Field(
         1024, ge=1, description="Inputs that a session may have under way"
     )

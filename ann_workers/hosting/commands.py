@@ -10,6 +10,7 @@ import json
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final, Protocol
 
+from ann_workers.backends.port import State
 from ann_workers.hosting.networks import Networks
 from ann_workers.hosting.session import HeldSession, Lane
 from foundation.errors import Conflict, InvalidInput, Unavailable
@@ -51,6 +52,9 @@ class SessionHost(Protocol):
 
     def notify(self, session: HeldSession, kind: int) -> None:
         """Send a Notice."""
+
+    def release(self, session: HeldSession, state: State | None) -> None:
+        """Nobody will use this state of the session."""
 
 
 def arguments(command: Command) -> Arguments:
@@ -138,11 +142,12 @@ async def _resume(host: SessionHost, session: HeldSession, _: Arguments) -> dict
 
 
 async def _reset(host: SessionHost, session: HeldSession, given: Arguments) -> dict[str, Any]:
-    session.state = session.lane.model.new_state()
+    old, session.state = session.state, session.lane.model.new_state()
     if given.get("weights") and session.trainer is not None:
         record = session.record
         session.share(await host.networks.get(record.tenant, record.network, record.version))
     await _make_durable(host, session)
+    host.release(session, old)
     return {}
 
 

@@ -48,6 +48,7 @@ class Engine:
         on_stuck: is told that a computation was given up: nothing is computed any more. With the
             sessions whose private weights it may have half changed: they are not answered.
         on_fenced: is told of a session that another worker owns.
+        on_remote: is told of a session whose model is elsewhere, and that has inputs.
         observe: is told of each batch's size, the longest wait in it and its duration, in s.
     """
 
@@ -63,6 +64,7 @@ class Engine:
         on_boundary: Callable[[HeldSession], None],
         on_stuck: Callable[[Sequence[HeldSession]], None],
         on_fenced: Callable[[HeldSession], None],
+        on_remote: Callable[[HeldSession], None],
         observe: Callable[[int, float, float], None],
         clock: Monotonic = monotonic,
     ) -> None:
@@ -74,6 +76,7 @@ class Engine:
         self._trials = trials
         self._on_stuck = on_stuck
         self._on_fenced = on_fenced
+        self._on_remote = on_remote
         self._on_answers = on_answers
         self._on_batch = on_batch
         self._on_boundary = on_boundary
@@ -102,6 +105,9 @@ class Engine:
             self._on_boundary(session)
             return
         if session.paused or not session.queue:
+            return
+        if session.lane.remote is not None:
+            self._on_remote(session)
             return
         session.scheduled = True
         lane = session.lane

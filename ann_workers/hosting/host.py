@@ -11,6 +11,7 @@ from typing import Any
 
 from google.protobuf.message import DecodeError
 
+from ann_workers.backends.port import State
 from ann_workers.hosting.checkpoints import Checkpointer
 from ann_workers.hosting.command_desk import CommandDesk
 from ann_workers.hosting.engine import Engine
@@ -18,6 +19,7 @@ from ann_workers.hosting.lease import Lease
 from ann_workers.hosting.networks import Networks
 from ann_workers.hosting.outbox import Outbox
 from ann_workers.hosting.parking import Parking
+from ann_workers.hosting.remote import Remote
 from ann_workers.hosting.session import HeldSession
 from ann_workers.hosting.taking import Taking, due_after
 from ann_workers.session import Accepted
@@ -82,6 +84,7 @@ class Host:
         # Joined by the composition root: they and the host need each other.
         self.links: Links
         self.engine: Engine
+        self.remote: Remote
         self.outbox: Outbox
         self.parking: Parking
         self.checkpoints: Checkpointer
@@ -197,6 +200,7 @@ class Host:
             seq = frame.cancel.seq
             if session.machine.computed_seq < seq < session.machine.next_seq:
                 session.cancelled.add(seq)
+                self.remote.cancel(session, seq)
         if frame.HasField("command"):
             self.desk.take(session, frame.command, None)
         if frame.HasField("bye"):
@@ -280,6 +284,11 @@ class Host:
             paused=session.paused,
         )
 
+    def release(self, session: HeldSession, state: State | None) -> None:
+        """Nobody will use this state of the session; where it is kept elsewhere, it is freed."""
+        if session.lane.remote is not None and state is not None and not session.busy:
+            self.remote.release(session.lane.remote, state)
+
     # ------------------------------------------------------------ attaching and letting go
 
     def hold(self, session: HeldSession) -> None:
@@ -344,6 +353,7 @@ class Host:
         session.closed = True
         self.checkpoints.forget(session)
         self.parking.back(session)
+        self.remote.forget(session)
         self._leave_gateway(session)
         if self.sessions.get(session.id) is session:
             del self.sessions[session.id]
@@ -363,6 +373,7 @@ class Host:
         if session.closed:
             return
         self.let_go(session, Released(release=RELEASE_ENDED))
+        self.release(session, session.state)
         self.stats.ended += 1
         await self.store.end(session.id, epoch=session.epoch, reason=reason)
 

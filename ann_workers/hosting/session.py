@@ -9,6 +9,7 @@ from typing import Final, TypeAlias
 
 from ann_workers.backends.headers import KnownHeaders
 from ann_workers.backends.port import Model, State, TrainableModel
+from ann_workers.backends.remote import RemoteModel
 from ann_workers.session import WorkerMachine
 from protos.dc.v1.stream_pb2 import Command, CommandResult, Input
 from registry.live import Seat, SessionRecord
@@ -53,10 +54,17 @@ class Lane:
     item_s: float = 20e-6
     """Estimated seconds per input, smoothed; the start is a small network's."""
     headers: KnownHeaders = field(init=False)
+    remote: RemoteModel | None = field(init=False)
+    """The model, where another server computes it."""
+    under_way: int = 0
+    """Inputs that were sent there and not answered."""
+    away_since: float = 0.0
+    """When that server was first found away, by the monotonic clock; 0: it answered since."""
 
     def __post_init__(self) -> None:
         """Nothing is known of this model's inputs yet."""
         self.headers = KnownHeaders(self.model.signature)
+        self.remote = self.model if isinstance(self.model, RemoteModel) else None
 
 
 class HeldSession:

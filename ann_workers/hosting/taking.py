@@ -7,7 +7,7 @@ import logging
 from dataclasses import dataclass
 from typing import Protocol
 
-from ann_workers.hosting import careful, checkpoints, commands
+from ann_workers.hosting import careful, checkpoints, claims, commands
 from ann_workers.hosting.networks import Networks
 from ann_workers.hosting.parking import Parking
 from ann_workers.hosting.session import HeldSession, KeptOutput
@@ -282,6 +282,7 @@ class Taking:
             return False
         try:
             checkpoints.restore(session, checkpoints.decode(ownership.checkpoint))
+            claims.recover(session)
         except DirectContactError as error:
             # Told to the client as LOST, with the range that nobody can send again.
             logger.warning(

@@ -125,9 +125,13 @@ class WorkerMachine(Generic[OutputT]):
         self._shown = due if shown is None else max(shown, due)
         self._released_seq = max(self._released_seq, oldest_retained_seq - 1)
         if lost_to:
-            earlier_from, earlier_to = self._lost
-            self._lost = (min(earlier_from or lost_from, lost_from), max(earlier_to, lost_to))
+            self.lose(lost_from, lost_to)
         return Attachment(self.next_seq, *self._lost)
+
+    def lose(self, lost_from: int, lost_to: int) -> None:
+        """The effect of these inputs on the state is gone; the next attach tells it."""
+        earlier_from, earlier_to = self._lost
+        self._lost = (min(earlier_from or lost_from, lost_from), max(earlier_to, lost_to))
 
     # ------------------------------------------------------------ inputs
 
@@ -189,6 +193,13 @@ class WorkerMachine(Generic[OutputT]):
         Not when the client may have seen its answer: that would show a different history.
         """
         return (seq, 0) >= self._shown
+
+    def owed_part(self, seq: int) -> int:
+        """How many parts of this answer the client may have, the last one not among them.
+
+        An answer that is computed again must go on behind them.
+        """
+        return max(part if due == seq else 0 for due, part in (self._acked, self._shown))
 
     def send_again(self, due: tuple[int, int] | None = None) -> None:
         """Outputs were lost on the way: those from `due` on leave once more.
