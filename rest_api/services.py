@@ -24,6 +24,7 @@ from rest_api.edge.authentication import KeyRing
 from rest_api.edge.observation import Metrics
 from rest_api.networks.onnx import OnnxService
 from rest_api.networks.service import NetworkService
+from rest_api.networks.triton import TritonService
 from rest_api.networks.unnamed import HOUR_MS, UnnamedWeights
 from rest_api.pools.service import PoolService
 from rest_api.sessions.liveness import Liveness
@@ -53,6 +54,7 @@ class Services:
     key_ring: KeyRing
     networks: NetworkService
     onnx_networks: OnnxService
+    triton_networks: TritonService
     sessions: SessionService
     commands: CommandService
     pools: PoolService
@@ -106,6 +108,11 @@ class Services:
                 network_store,
                 network_service,
                 max_model_bytes=settings.rest_max_model_bytes,
+            ),
+            triton_networks=TritonService(
+                network_service,
+                allowed=[one for one in settings.rest_triton_servers.split(",") if one],
+                timeout_s=settings.rest_triton_timeout_s,
             ),
             sessions=session_service,
             commands=CommandService(

@@ -30,6 +30,14 @@ class RestSettings(SettingsGroup):
     rest_max_model_bytes: int = Field(
         256 << 20, ge=1024, description="Largest ONNX file that a network is created from"
     )
+    rest_triton_servers: str = Field(
+        "*",
+        description="Triton servers that a network may name: comma-separated patterns of "
+        "`host:port`, with * for any text; empty: none",
+    )
+    rest_triton_timeout_s: float = Field(
+        5.0, gt=0, le=60, description="How long a Triton server may take to tell of a model"
+    )
     rest_max_parameters: int = Field(
         10_000_000,
         ge=1,

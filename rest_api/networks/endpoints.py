@@ -9,6 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from rest_api.access import Api, User, Viewer
+from rest_api.networks import triton
 from rest_api.networks.forms import FORM, FORM_SCHEMA, OnnxUpload, read_creation
 from rest_api.networks.schemas import AliasIn, AliasOut, NetworkOut, VersionOut
 from rest_api.once import Answered, Creation
@@ -41,15 +42,18 @@ AliasPath = Annotated[str, Path(pattern=ALIAS_PATTERN, description="The alias, s
     },
 )
 async def create(api: Api, who: User, call: Creation, request: Request) -> Response:
-    """Create a network from a layer spec (JSON) or from an ONNX file (a form).
+    """Create a network from a layer spec (JSON), an ONNX file (a form), or a model of Triton.
 
-    Its version 1 is `live`. From a spec it has initial weights.
+    Its version 1 is `live`. From a spec it has initial weights. With `"backend": "triton"`, `url`,
+    `model` and `version`, which needs the role operator, a Triton server computes it.
     """
 
     async def act() -> Answered:
         body = await read_creation(request, max_model_bytes=api.settings.rest_max_model_bytes)
         if isinstance(body, OnnxUpload):
             network = await api.onnx_networks.create(who, body.form, body.data)
+        elif body.get("backend") == triton.BACKEND:
+            network = await api.triton_networks.create(who, body)
         else:
             network = await api.networks.create(who, body)
         return NetworkOut.of(network), f"/v1/networks/{network.name}"
