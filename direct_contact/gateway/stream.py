@@ -381,10 +381,11 @@ class Stream:
             self.to_worker(ToWorker(send_after=position(machine.acknowledged)))
 
     def _send_again(self, frames: Iterator[bytes]) -> None:
-        for frame in frames:
-            self._forward(replay.without_dropped(frame, self.machine.dropped))
+        # Commands wait for their inputs at the worker; behind them they would come too late.
         for frame in self._commands.values():
             self._forward(frame)
+        for frame in frames:
+            self._forward(replay.without_dropped(frame, self.machine.dropped))
         # Whatever was lost, or came while there was no worker, may have held an acknowledgement.
         self._acknowledge()
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -74,6 +76,30 @@ async def test_reset_is_not_repeated_when_its_worker_died_after_it(
         await stack.add_worker(tmp_path / "late", "late")
         await link.send(command=reset, inputs=inputs(ROWS[10:], first=11))
         assert await result(link, outputs) == told
+        await more(link, outputs, 20)
+    expected = oracle(ROWS[:5]) + oracle(ROWS[5:])
+    for output, value in zip(outputs, expected, strict=True):
+        np.testing.assert_allclose(values(output.payload), value, atol=1e-5)
+
+
+async def test_reset_keeps_its_place_when_the_next_worker_gets_inputs_in_several_envelopes(
+    stack: Stack, tmp_path: Path
+) -> None:
+    record = await stack.add_session("recurrent")
+    outputs: list = []
+    padding = b"\xfa\x07\x80\x80\x10" + bytes(256 * 1024)  # field 127: nobody knows it
+    async with stack.link(record) as link:
+        await link.greet()
+        stack.processes[0].task.cancel()
+        with suppress(asyncio.CancelledError):
+            await stack.processes[0].task
+        reset = Command(command_id="one", kind=COMMAND_KIND_RESET, after_seq=5)
+        await link.send(command=reset)
+        for one in inputs(ROWS):
+            one.MergeFromString(padding)
+            await link.send(inputs=[one])
+        await stack.add_worker(tmp_path / "late", "late")
+        assert (await result(link, outputs)).after_seq == 5
         await more(link, outputs, 20)
     expected = oracle(ROWS[:5]) + oracle(ROWS[5:])
     for output, value in zip(outputs, expected, strict=True):
