@@ -233,7 +233,7 @@ class Links:
         link.sent_at = self._clock()
         self.counters.envelopes_out += 1
         head = Envelope(sender=self._name, link=link.sent_number).SerializeToString()
-        payload = head + b"".join(parts)
+        payload = b"".join((head, *parts))
         if self._blocked or not self._broker.post(link.subject, payload, reply=link.undelivered):
             self._blocked.append((link, payload))
             self._wake.set()

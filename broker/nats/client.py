@@ -40,6 +40,8 @@ kept at the edge until they are durable, so more would only delay the first ones
 """
 ROOM_TIMEOUT_S = 5.0
 """How long a publish waits for a server that does not read, before it is refused."""
+COPIED_BYTES = 32 * 1024
+"""Up to here, joining a message and its line costs less than writing the parts together."""
 PREFIXES = 1024
 """Remembered beginnings of PUB lines, one for each peer; beyond that they are forgotten together.
 Only those of `post`: a question's inbox is never used again."""
@@ -134,7 +136,10 @@ class DirectClient(Client):
             if len(self._prefixes) >= PREFIXES:
                 self._prefixes.clear()
             prefix = self._prefixes[subject, reply] = _prefix(subject, reply)
-        writer.write(b"%b%d\r\n%b\r\n" % (prefix, size, payload))
+        if size <= COPIED_BYTES:
+            writer.write(b"%b%d\r\n%b\r\n" % (prefix, size, payload))
+        else:
+            writer.writelines((b"%b%d\r\n" % (prefix, size), payload, _CRLF))
         self.published += 1
         return True
 
