@@ -62,6 +62,9 @@ def main() -> None:
     environment = {
         **os.environ,
         "LD_LIBRARY_PATH": ":".join(libraries),
+        # Models run in the Python that comes first, with its numpy: another one's arrays of a
+        # newer layout would be answered with no data at all.
+        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
         "PYTHONPATH": f"{os.environ['PYTHONPATH']}:{site}",
     }
     port = int(os.environ["BENCHMARK_PORT"])
