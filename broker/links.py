@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
+from broker.frame_items import FrameToGateway, FrameToWorker
 from broker.local_links import LocalLink, Receiving
 from broker.port import Broker, Delivery
 from broker.varints import varint
@@ -39,8 +40,13 @@ ENVELOPE_BYTES: Final = 256 * 1024
 """An envelope is closed when it passes this size. Larger ones gain nothing (a NATS message costs
 the same CPU as 20 KiB of its payload) and make the peer's turns long."""
 
-Item = ToWorker | ToGateway
-_TAGS: Final[dict[type[Item], bytes]] = {ToWorker: b"\x1a", ToGateway: b"\x22"}
+Item = ToWorker | FrameToWorker | ToGateway | FrameToGateway
+_TAGS: Final[dict[type[Item], bytes]] = {
+    ToWorker: b"\x1a",
+    FrameToWorker: b"\x1a",
+    ToGateway: b"\x22",
+    FrameToGateway: b"\x22",
+}
 """Of `Envelope.to_worker` and `Envelope.to_gateway`."""
 
 

@@ -7,7 +7,8 @@ from collections.abc import Callable
 from typing import Final
 
 from ann_workers.hosting.session import HeldSession, KeptOutput
-from broker.links import Links
+from broker.frame_items import FrameToGateway
+from broker.links import Item, Links
 from protos.dc.internal.v1.envelope_pb2 import ToGateway
 from protos.dc.v1.stream_pb2 import Progress, ServerFrame
 
@@ -31,7 +32,7 @@ class Outbox:
         self._may_send = may_send
         self._marked: dict[HeldSession, bool] = {}
         self._armed = False
-        self._leaving: list[tuple[str, ToGateway]] = []
+        self._leaving: list[tuple[str, Item]] = []
 
     def mark(self, session: HeldSession, *, progress: bool = False, soon: bool = True) -> None:
         """The session may have something to send; with `progress`, its credits in any case.
@@ -84,7 +85,7 @@ class Outbox:
             start = end
 
     def _bundle(self, session: HeldSession, outputs: list[KeptOutput], head: bytes) -> None:
-        item = ToGateway(frame=head + b"".join([output.frame for output in outputs]))
+        item = FrameToGateway(head + b"".join([output.frame for output in outputs]))
         if outputs:
             first, last = outputs[0], outputs[-1]
             item.first_seq = first.seq
@@ -117,7 +118,7 @@ class Outbox:
         ).SerializeToString()
 
     @staticmethod
-    def _stamp(session: HeldSession, item: ToGateway) -> None:
+    def _stamp(session: HeldSession, item: ToGateway | FrameToGateway) -> None:
         machine = session.machine
         item.session = session.id
         item.epoch = session.epoch

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from google.protobuf.message import DecodeError
 
+from broker.frame_items import FrameToWorker
 from broker.messages import error_message
 from direct_contact.gateway import replay, telling
 from direct_contact.gateway.placing import Answer, Placing, position
@@ -420,9 +421,9 @@ class Stream:
     # ------------------------------------------------------------ sending
 
     def _forward(self, frame: bytes) -> None:
-        self.to_worker(ToWorker(frame=frame))
+        self.to_worker(FrameToWorker(frame))
 
-    def to_worker(self, item: ToWorker) -> None:
+    def to_worker(self, item: ToWorker | FrameToWorker) -> None:
         """Send an item to the worker that serves, or is asked to."""
         item.session = self.session
         item.epoch = self.machine.epoch
