@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from protos.dc.internal.v1.envelope_pb2 import ToGateway, ToWorker
+from protos.dc.v1.stream_pb2 import ClientFrame
 
 
 @dataclass(slots=True)
@@ -20,6 +21,8 @@ class FrameToWorker:
     session: str = ""
     epoch: int = 0
     attachment: int = 0
+    parsed: ClientFrame | None = None
+    """The same, where the sender had to parse it; nobody changes it any more."""
 
     def HasField(self, _: str) -> bool:  # noqa: N802  # protobuf's name
         """None of the fields that tell kinds of items apart is set."""

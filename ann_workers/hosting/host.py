@@ -23,6 +23,7 @@ from ann_workers.hosting.remote import Remote
 from ann_workers.hosting.session import HeldSession
 from ann_workers.hosting.taking import Taking, due_after
 from ann_workers.session import Accepted
+from broker.frame_items import FrameToWorker
 from broker.links import Links
 from broker.messages import error_message
 from foundation.background import Background
@@ -114,7 +115,7 @@ class Host:
             elif item.frame:
                 if not session.attached:
                     self._found_again(session)
-                self._on_frame(session, item.frame, now)
+                self._on_frame(session, item, now)
             elif item.HasField("detach"):
                 self.detach(session)
                 if item.detach.final:
@@ -156,12 +157,14 @@ class Host:
 
     # ------------------------------------------------------------ frames
 
-    def _on_frame(self, session: HeldSession, data: bytes, now: float) -> None:
-        try:
-            frame = ClientFrame.FromString(data)
-        except DecodeError:
-            logger.warning("a gateway passed on what is not a ClientFrame")
-            return
+    def _on_frame(self, session: HeldSession, item: ToWorker | FrameToWorker, now: float) -> None:
+        frame = item.parsed if isinstance(item, FrameToWorker) else None
+        if frame is None:
+            try:
+                frame = ClientFrame.FromString(item.frame)
+            except DecodeError:
+                logger.warning("a gateway passed on what is not a ClientFrame")
+                return
         machine = session.machine
         inputs = frame.inputs
         taken = bool(inputs) and self._on_inputs(session, inputs, now)

@@ -153,7 +153,8 @@ class Stream:
             self._keep_command(frame, data)
         if forward:
             # It may have been under way when an answer told of a drop.
-            self._forward(replay.without_dropped(data, machine.dropped))
+            left = replay.without_dropped(data, machine.dropped)
+            self._forward(left, frame if left is data else None)
         elif machine.state is ServerState.OPEN:
             # The worker has these inputs already; what came with them is news.
             self._forward(replay.without_inputs(frame))
@@ -420,8 +421,8 @@ class Stream:
 
     # ------------------------------------------------------------ sending
 
-    def _forward(self, frame: bytes) -> None:
-        self.to_worker(FrameToWorker(frame))
+    def _forward(self, frame: bytes, parsed: ClientFrame | None = None) -> None:
+        self.to_worker(FrameToWorker(frame, parsed=parsed))
 
     def to_worker(self, item: ToWorker | FrameToWorker) -> None:
         """Send an item to the worker that serves, or is asked to."""

@@ -277,7 +277,7 @@ async def test_direct_path_sends_nothing_to_the_broker_when_inputs_come_as_one_b
             await link.send(inputs=inputs(ROWS, first=2), ack=Ack(seq=1, last=True))
             assert await answers(link, N) == 1
     assert costs.envelopes == {}
-    assert costs.parses == {"ClientFrame": 2}
+    assert costs.parses == {"ClientFrame": 1}
     assert costs.socket_writes == 1
     assert costs.tasks == []
     assert costs.callbacks == {"Engine._turn": 1}
@@ -295,7 +295,7 @@ async def test_direct_path_shares_a_batch_when_many_sessions_send_at_once(
             for link in links:
                 assert await answers(link, 1) == 1
     assert costs.envelopes == {}
-    assert costs.parses == {"ClientFrame": 16}
+    assert costs.parses == {"ClientFrame": 8}
     assert costs.socket_writes == 8
     assert costs.tasks == []
     assert costs.callbacks == {"Engine._turn": 1}
