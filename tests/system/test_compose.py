@@ -19,8 +19,26 @@ from tests.support.requirements import program
 ROOT = DOCKER.parent
 DOCKERFILE = DOCKER / "Dockerfile"
 COMPOSE = DOCKER / "compose.yaml"
-MODULES = {"rest-api": "rest_api", "gateway": "direct_contact", "ann-worker": "ann_workers"}
-EXTRAS = {"rest-api": {"rest", "postgres"}, "gateway": {"gateway"}, "ann-worker": {"worker"}}
+MODULES = {
+    "rest-api": "rest_api",
+    "gateway": "direct_contact",
+    "ann-worker": "ann_workers",
+    "direct-worker": "launcher.direct_worker",
+}
+"""What each image runs."""
+MODELS = {"onnx", "triton"}
+EXTRAS = {
+    "rest-api": {"rest", "postgres", *MODELS},
+    "gateway": {"gateway"},
+    "ann-worker": {"worker", *MODELS},
+    "direct-worker": {"gateway", "worker", *MODELS},
+}
+IMAGES = {
+    "rest-api": ["rest-api"],
+    "gateway": ["gateway"],
+    "ann-worker": ["ann-worker", "direct-worker"],
+}
+"""What each service of compose can run."""
 DRAIN_S = {"rest-api": 10, "gateway": 10, "ann-worker": 10}
 """What a service takes to drain at most, by its settings."""
 
@@ -76,16 +94,18 @@ def test_example_names_every_variable_when_compose_asks_for_it() -> None:
 def test_services_know_every_variable_when_compose_or_the_image_sets_it(
     services: dict[str, dict[str, Any]],
 ) -> None:
-    for service, module in MODULES.items():
+    known: dict[str, set[str]] = {}
+    for image, module in MODULES.items():
         told = subprocess.run(
             [sys.executable, "-m", module, "--help"],
             cwd=ROOT, capture_output=True, text=True, check=True, timeout=60,
         )  # fmt: skip
-        known = set(re.findall(r"\[(DC_\w+)", told.stdout))
+        known[image] = set(re.findall(r"\[(DC_\w+)", told.stdout))
+        in_image = re.findall(r"\b(DC_\w+)=", stages()[image])
+        assert set(in_image) - known[image] == set(), image
+    for service, images in IMAGES.items():
         given = {name for name in services[service]["environment"] if name.startswith("DC_")}
-        assert given - known == set(), service
-        in_image = re.findall(r"\b(DC_\w+)=", stages()[service])
-        assert set(in_image) - known == set(), service
+        assert given - set().union(*(known[image] for image in images)) == set(), service
     every = re.findall(r"\b(DC_\w+)=", stages()["service"])
     assert every
 
@@ -102,7 +122,7 @@ def test_front_gets_every_variable_when_its_template_has_it(
 def test_services_are_checked_bounded_and_drained_when_they_run(
     services: dict[str, dict[str, Any]],
 ) -> None:
-    assert set(services) == {*MODULES, "nginx", "nats", "redis", "postgres"}
+    assert set(services) == {*IMAGES, "nginx", "nats", "redis", "postgres"}
     for name, service in services.items():
         assert service["healthcheck"]["test"], name
         assert {"cpus", "memory"} <= set(service["deploy"]["resources"]["limits"]), name
