@@ -116,19 +116,21 @@ class Placing:
         stream.worker = worker
         hub.join(stream)
         self._attempt += 1
-        self._answer = asyncio.get_running_loop().create_future()
+        # Once it is answered the worker may let go, and the next attempt begin, before this wakes.
+        due = self._answer = asyncio.get_running_loop().create_future()
         attach = self._request(stream, take)
         answer = Answer.GONE
         try:
             for _ in range(ATTACH_TRIES):
                 # The broker may lose one; the worker bears a repetition.
                 stream.to_worker(ToWorker(attach=attach))
-                done, _ = await asyncio.wait((self._answer,), timeout=ATTACH_TIMEOUT_S)
+                done, _ = await asyncio.wait((due,), timeout=ATTACH_TIMEOUT_S)
                 if done:
-                    answer = self._answer.result()
+                    answer = due.result()
                     break
         finally:
-            self._answer = None
+            if self._answer is due:
+                self._answer = None
         if answer is not Answer.ATTACHED:
             hub.leave(stream)
         return answer
