@@ -107,7 +107,10 @@ class Dialer:
         try:
             async with asyncio.timeout(DIRECT_TIMEOUT_S):
                 return await self._dial(url)
-        except (TimeoutError, Unavailable) as error:
+        except (SessionGone, Unauthenticated):
+            raise
+        except (TimeoutError, DirectContactError) as error:
+            # One that refuses the request itself is something else, on a dead worker's port.
             logger.info("%s does not answer: through the gateway (%s)", url, error)
         connection = await self._dial(fallback_url)
         if connection is not None:

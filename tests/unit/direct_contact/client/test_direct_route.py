@@ -151,6 +151,22 @@ async def test_session_asks_for_a_new_ticket_when_the_worker_refuses_its_token(
     assert gateway.credentials == []
 
 
+async def test_session_goes_to_the_gateway_when_something_else_answers_at_its_workers_address(
+    worker: ScriptedStream, gateway: ScriptedStream
+) -> None:
+    async def first(peer: Peer) -> None:
+        await peer.welcome(resume_token="one")
+        worker.refusals.append((404, {}))
+        peer.drop()
+
+    worker.run(first)
+    gateway.run(echo)
+    async with worker.client() as client, client.session("digits", route="direct") as session:
+        await until(lambda: bool(gateway.credentials))
+        assert (await session.infer(X)).tolist() == [1]
+    assert gateway.credentials == ["dc.resume.one"]
+
+
 async def test_session_is_not_opened_when_no_worker_has_an_endpoint(
     worker: ScriptedStream,
 ) -> None:
