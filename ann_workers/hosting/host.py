@@ -401,14 +401,12 @@ class Host:
         """Keep owned sessions alive in the store and end those whose client did not come back."""
         while True:
             await asyncio.sleep(1.0)
+            for session in tuple(self.sessions.values()):
+                # Looked at one by one: its client may come back while others are ended.
+                away_s = 0.0 if session.attached else self.now() - session.detached_at
+                if away_s > session.record.resume_ttl_s:
+                    await self._quietly(self.end(session, "its client did not come back in time"))
             now = self.now()
-            overdue = [
-                session
-                for session in self.sessions.values()
-                if not session.attached and now - session.detached_at > session.record.resume_ttl_s
-            ]
-            for session in overdue:
-                await self._quietly(self.end(session, "its client did not come back in time"))
             due = [
                 session
                 for session in self.sessions.values()

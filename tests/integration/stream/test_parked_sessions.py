@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import numpy as np
 import pytest
 
@@ -123,3 +125,34 @@ async def test_nothing_is_kept_of_sessions_when_their_clients_flood_one_after_th
             assert not len(host.parking)
         check(outputs, ROWS[:60])
         assert stack.processes[0].metric("dc_worker_parked_sessions_total") == 12
+
+
+async def test_session_is_kept_when_its_client_comes_back_while_another_one_is_ended(
+    stack: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    host = stack.processes[0].host
+    first, second = [await stack.add_session("linear") for _ in range(2)]
+    await leave(stack, first, 1)
+    token = await leave(stack, second, 1)
+    await until(lambda: len(host.parking) == 2)
+    end = host.store.end
+    back, ended = asyncio.Event(), asyncio.Event()
+
+    async def end_slowly(session: str, *, epoch: int | None, reason: str) -> bool:
+        assert session == first.id
+        await back.wait()
+        answer = await end(session, epoch=epoch, reason=reason)
+        ended.set()
+        return answer
+
+    monkeypatch.setattr(host.store, "end", end_slowly)
+    for session in host.sessions.values():
+        session.detached_at -= session.record.resume_ttl_s
+    await until(lambda: first.id not in host.sessions)
+    async with stack.link(second, token=token) as link:
+        welcome = await link.greet(received_seq=1, received_last=True)
+        assert welcome.outcome == OUTCOME_RESUMED
+        back.set()
+        await ended.wait()
+        await link.send(inputs=inputs(ROWS[1:3], 2))
+        assert [output.seq for output in await link.outputs(2)] == [2, 3]
