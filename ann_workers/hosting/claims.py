@@ -33,11 +33,14 @@ def recover(session: HeldSession) -> None:
     """Judge the state of a session that was taken over from a checkpoint.
 
     An input that was being sent may have changed it or not: then it is given up, its range lost.
+    A key under which nothing was written down is given up too: its first input may have been sent,
+    or may still be, by an owner that stood still, and would begin the state anew.
     """
     model, state = session.lane.remote, session.state
-    if model is None or state is None or not state.sending:
+    if model is None or state is None or (state.first and not state.sending):
         return
-    session.machine.lose(state.first, session.machine.computed_seq)
+    if state.first:
+        session.machine.lose(state.first, session.machine.computed_seq)
     session.state = model.new_state()
 
 
