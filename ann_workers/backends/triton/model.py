@@ -23,6 +23,8 @@ logger = logging.getLogger(__name__)
 
 THREAD_FROM_BYTES = 16 * 1024
 """Elements are looked at one by one: this many bytes of empty ones take about 1 ms."""
+RELEASE_S = 60.0
+"""How long the end of a sequence may take; what hangs longer is left to Triton's idle time."""
 KEY_BITS = 62
 """Correlation ids are drawn at random and never used again; this many fit into Triton's numbers."""
 
@@ -112,9 +114,14 @@ class TritonModel:
         if not state.first:
             return
         try:
-            async with aclosing(self._responses(farewell(self.spec, state))) as responses:
+            async with (
+                asyncio.timeout(RELEASE_S),
+                aclosing(self._responses(farewell(self.spec, state))) as responses,
+            ):
                 async for _ in responses:
                     pass
+        except TimeoutError:
+            logger.info("a sequence was not ended within %g s", RELEASE_S)
         except DirectContactError as error:
             if error.code != "sequence_unknown":
                 logger.info("a sequence was not ended: %s", error.message)
