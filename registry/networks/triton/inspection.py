@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Final, Literal
 
+from pydantic import ValidationError
+
 from foundation.errors import InvalidInput
 from protos.dc.triton.v1.inference_pb2 import (
     CONTROL_KIND_CORRID,
@@ -45,20 +47,35 @@ def spec_of(
             code="no_tensors",
             field="model",
         )
+    for tensor in metadata.inputs:
+        if config.max_batch_size > 0 and not tensor.shape:
+            raise InvalidInput(
+                f"model: its input {tensor.name!r} has no batch axis, and max_batch_size is "
+                f"{config.max_batch_size}",
+                field="model",
+            )
     optional = {entry.name for entry in config.input if entry.optional}
     stateful = config.HasField("sequence_batching")
-    return TritonSpec(
-        name=name,
-        url=url,
-        model=metadata.name,
-        version=version or _newest(metadata.versions, metadata.name),
-        inputs=_tensors(metadata.inputs, "input", optional),
-        outputs=_tensors(metadata.outputs, "output", frozenset()),
-        max_batch_size=max(0, config.max_batch_size),
-        stateful=stateful,
-        sequence_ids=_sequence_ids(config) if stateful else "number",
-        decoupled=config.model_transaction_policy.decoupled,
-    )
+    try:
+        return TritonSpec(
+            name=name,
+            url=url,
+            model=metadata.name,
+            version=version or _newest(metadata.versions, metadata.name),
+            inputs=_tensors(metadata.inputs, "input", optional),
+            outputs=_tensors(metadata.outputs, "output", frozenset()),
+            max_batch_size=max(0, config.max_batch_size),
+            stateful=stateful,
+            sequence_ids=_sequence_ids(config) if stateful else "number",
+            decoupled=config.model_transaction_policy.decoupled,
+        )
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        raise InvalidInput(
+            f"model: what the server tells of it can't be taken: {first['loc'][-1]}: "
+            f"{first['msg']}",
+            field="model",
+        ) from error
 
 
 def _newest(versions: Iterable[str], model: str) -> str:

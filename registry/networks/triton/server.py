@@ -36,6 +36,10 @@ OPTIONS: Final = (
     ("grpc.min_reconnect_backoff_ms", 500),
     ("grpc.max_reconnect_backoff_ms", 500),
     ("grpc.enable_http_proxy", 0),
+    # What is sent must be acknowledged by TCP within the timeout: a host that vanished is noticed
+    # then, not after the kernel's quarter of an hour. Pings come as seldom as servers allow.
+    ("grpc.keepalive_time_ms", 330_000),
+    ("grpc.keepalive_timeout_ms", 10_000),
 )
 MESSAGE_CHARACTERS: Final = 400
 NOT_SERVED: Final = ("unknown model", "is not found", "no available versions", "ready state")
@@ -56,7 +60,8 @@ class TritonServer:
 
     def __init__(self, url: str) -> None:
         self.url = url
-        target = url.partition("://")[2]
+        # Without the scheme, hosts such as `unix` would be taken for one.
+        target = "dns:///" + url.partition("://")[2]
         self._channel = (
             grpc.aio.secure_channel(target, grpc.ssl_channel_credentials(), OPTIONS)
             if url.startswith(SECURE)
@@ -79,24 +84,28 @@ class TritonServer:
 
     async def ready(self, model: str, version: str) -> bool:
         """Whether the model can be asked now."""
-        with _about_model(self.url):
-            answer = await self._ready(ModelRequest(name=model, version=version))
+        answer = await self._told(self._ready, model, version)
         return bool(answer.ready)
 
     async def metadata(self, model: str, version: str) -> ModelMetadataResponse:
         """The model's versions and tensors."""
-        with _about_model(self.url):
-            found: ModelMetadataResponse = await self._metadata(
-                ModelRequest(name=model, version=version)
-            )
+        found: ModelMetadataResponse = await self._told(self._metadata, model, version)
         return found
 
     async def config(self, model: str, version: str) -> ModelConfig:
         """The model's configuration."""
-        with _about_model(self.url):
-            answer = await self._config(ModelRequest(name=model, version=version))
+        answer = await self._told(self._config, model, version)
         found: ModelConfig = answer.config
         return found
+
+    async def _told(self, method: Any, model: str, version: str) -> Any:
+        with _about_model(self.url):
+            answer = await method(ModelRequest(name=model, version=version))
+        if answer is None:
+            raise CallerError(
+                f"{self.url} is no Triton: its answer does not decode", code="not_triton"
+            )
+        return answer
 
     async def infer(self, request: InferRequest) -> InferResponse:
         """One answer to one request. Cancelling it cancels the request at the server.
@@ -106,7 +115,10 @@ class TritonServer:
             InvalidInput: `model_refused` or `model_failed`: with what the server says of it.
         """
         with _about_request():
-            found: InferResponse = await self._infer(request)
+            found: InferResponse | None = await self._infer(request)
+        if found is None:
+            # gRPC logs what is wrong with it.
+            raise InvalidInput("the model's answer does not decode", code="model_failed")
         return found
 
     async def stream(self, request: InferRequest) -> AsyncGenerator[InferResponse, None]:

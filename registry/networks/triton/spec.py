@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, ValidationError
+from pydantic import AfterValidator, Field, ValidationError
+from pydantic_core import PydanticCustomError
 
 from foundation.errors import InvalidInput
 from registry.networks.layers import SpecModel
@@ -15,7 +16,20 @@ MODEL_PATTERN = r"^[A-Za-z0-9_.:-]{1,255}$"
 VERSION_PATTERN = r"^[0-9]{0,18}$"
 """Triton's versions are numbers."""
 
-Url = Annotated[str, Field(pattern=URL_PATTERN)]
+PORTS = range(1, 65536)
+
+
+def _check_port(url: str) -> str:
+    # gRPC takes a larger one modulo 65536.
+    port = int(url.rpartition(":")[2])
+    if port not in PORTS:
+        raise PydanticCustomError(
+            "port_range", "Port should be from 1 to 65535, got {port}", {"port": port}
+        )
+    return url
+
+
+Url = Annotated[str, Field(pattern=URL_PATTERN), AfterValidator(_check_port)]
 Model = Annotated[str, Field(pattern=MODEL_PATTERN)]
 ModelVersion = Annotated[str, Field(pattern=VERSION_PATTERN)]
 

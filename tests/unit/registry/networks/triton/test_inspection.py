@@ -111,6 +111,19 @@ def test_sequence_ids_are_numbers_when_the_model_does_not_look_at_them() -> None
             "invalid_input",
             "it has 257 inputs, the limit is 256",
         ),
+        (metadata(name=""), None, "invalid_input", "it can't be taken: model: "),
+        (
+            metadata(inputs=[TensorMetadata(name="x" * 256, datatype="FP32", shape=[1])]),
+            None,
+            "invalid_input",
+            "it can't be taken: name: ",
+        ),
+        (
+            metadata(inputs=[TensorMetadata(name="x", datatype="FP32")]),
+            ModelConfig(max_batch_size=4),
+            "invalid_input",
+            "its input 'x' has no batch axis",
+        ),
         (metadata(), sequences(DATA_TYPE_UINT32), "narrow_sequence_ids", r"\(ID\) are UINT32"),
         (metadata(), sequences(DATA_TYPE_INT32), "narrow_sequence_ids", r"\(ID\) are INT32"),
     ],
@@ -127,3 +140,11 @@ def test_model_is_refused_when_it_cannot_be_served(
 def test_spec_of_a_manifest_is_refused_when_a_field_is_wrong() -> None:
     with pytest.raises(InvalidInput, match=r"spec\.url"):
         parse_triton_spec({"url": "http://x", "name": "n", "model": "m", "version": "1"})
+
+
+@pytest.mark.parametrize("port", [0, 65536, 99999])
+def test_spec_is_refused_when_its_url_has_no_port_of_tcp(port: int) -> None:
+    with pytest.raises(InvalidInput, match=r"spec\.url: Port should be"):
+        parse_triton_spec(
+            inspected(metadata()).model_dump(mode="json") | {"url": f"grpc://host:{port}"}
+        )
