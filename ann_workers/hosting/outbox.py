@@ -77,8 +77,11 @@ class Outbox:
         start = 0
         while start < len(outputs) or head:
             end, size = start, 0
-            while end < len(outputs) and (end == start or size < self._frame_bytes):
+            while end < len(outputs):
                 size += len(outputs[end].frame)
+                # One alone leaves as it is, whatever its size; the engine sees to that.
+                if end > start and size > self._frame_bytes:
+                    break
                 end += 1
             self._bundle(session, outputs[start:end], head)
             head = b""
