@@ -16,6 +16,7 @@ from ann_workers.front import Front
 from ann_workers.hosting.checkpoints import Checkpointer
 from ann_workers.hosting.draining import hand_over_all
 from ann_workers.hosting.engine import Engine
+from ann_workers.hosting.frames import ENVELOPE_BYTES
 from ann_workers.hosting.host import Host
 from ann_workers.hosting.lease import Lease
 from ann_workers.hosting.networks import Networks
@@ -180,15 +181,18 @@ class Worker:
             on_done=host.boundary.beat,
             on_fenced=host.fenced,
         )
+        answer_bytes = broker.max_payload_bytes - ENVELOPE_BYTES
         host.remote = Remote(
             host,
             timeout_s=own.worker_compute_timeout_s,
             retry_s=own.worker_remote_retry_s,
             answer_bytes=own.worker_remote_answer_bytes,
+            part_bytes=answer_bytes,
             observe=self._metrics.observe,
         )
         host.engine = Engine(
             max_batch=own.worker_max_batch,
+            answer_bytes=answer_bytes,
             inline_s=own.worker_inline_us / 1e6,
             timeout_s=own.worker_compute_timeout_s,
             trials=store,

@@ -14,7 +14,13 @@ from typing import Final
 
 from ann_workers.hosting import careful
 from ann_workers.hosting.compute_thread import ComputeThread
-from ann_workers.hosting.frames import DROPPED_CODES, answer_frame, failure_frame, output_times
+from ann_workers.hosting.frames import (
+    DROPPED_CODES,
+    answer_frame,
+    answer_too_large,
+    failure_frame,
+    output_times,
+)
 from ann_workers.hosting.session import HeldSession, KeptOutput, Lane
 from ann_workers.hosting.work import Work, compute, prepare
 from foundation.clock import Monotonic, monotonic
@@ -39,6 +45,7 @@ class Engine:
 
     Args:
         max_batch: inputs in one batch.
+        answer_bytes: the largest answer that can leave; a larger one becomes an error.
         inline_s: a batch that is expected to take longer is computed in a thread.
         timeout_s: a computation in the thread that takes longer is given up.
         trials: where is written down what is computed for sessions under suspicion.
@@ -56,6 +63,7 @@ class Engine:
         self,
         *,
         max_batch: int,
+        answer_bytes: int,
         inline_s: float,
         timeout_s: float,
         trials: careful.Trials,
@@ -71,6 +79,7 @@ class Engine:
         self.stats = EngineStats()
         self.suspended = False
         self._max_batch = max_batch
+        self._answer_bytes = answer_bytes
         self._inline_s = inline_s
         self._timeout_s = timeout_s
         self._trials = trials
@@ -305,9 +314,11 @@ class Engine:
             error = answer.error
             if error is None:
                 session.state = answer.state
-                frame = answer_frame(seq, answer.payload, times)
-                session.machine.computed(seq, 0, True, KeptOutput(seq, 0, True, frame))
-                return
+                if len(answer.payload) <= self._answer_bytes:
+                    frame = answer_frame(seq, answer.payload, times)
+                    session.machine.computed(seq, 0, True, KeptOutput(seq, 0, True, frame))
+                    return
+                error = answer_too_large(seq, len(answer.payload), self._answer_bytes)
         self.stats.failed += 1
         error = error or InternalError("the computation failed", code="compute_failed")
         dropped = error.code in DROPPED_CODES

@@ -10,13 +10,17 @@ from typing import Final
 
 from broker.messages import error_message
 from broker.varints import varint
-from foundation.errors import DirectContactError
+from foundation.errors import DirectContactError, LimitExceeded
 from protos.dc.v1.stream_pb2 import Output, ServerFrame
 
 DROPPED_CODES: Final = frozenset(
     {"dropped", "cancelled", "deadline_exceeded", "compute_timeout", "input_quarantined"}
 )
 """Errors of inputs that were not computed, and must not be when their history is replayed."""
+
+ENVELOPE_BYTES: Final = 4096
+"""What a message of the broker holds beside one answer, at most: its place, its session, and the
+inputs before it that were dropped."""
 
 
 def output_frame(
@@ -59,6 +63,15 @@ def output_times(queue_us: int, compute_us: int) -> bytes:
 
 
 _UINT32_MAX: Final = 0xFFFFFFFF
+
+
+def answer_too_large(seq: int, answer_bytes: int, limit_bytes: int) -> LimitExceeded:
+    """Why an answer, or a part of one, cannot leave: no message of the broker holds it."""
+    return LimitExceeded(
+        f"input {seq}: an answer may have {limit_bytes} bytes in one message, this one has "
+        f"{answer_bytes} (NATS' max_payload)",
+        code="answer_too_large",
+    )
 
 
 def failure_frame(seq: int, error: DirectContactError, *, part: int = 0) -> bytes:

@@ -16,6 +16,7 @@ from ann_workers.backends.remote import Part, RemoteModel, RemoteState
 from ann_workers.hosting.claims import Claims, ClaimsHost
 from ann_workers.hosting.engine import Engine
 from ann_workers.hosting.flights import Call, Flight
+from ann_workers.hosting.frames import answer_too_large
 from ann_workers.hosting.outbox import Outbox
 from ann_workers.hosting.session import HeldSession, Lane
 from ann_workers.hosting.work import prepare
@@ -60,6 +61,7 @@ class Remote:
         timeout_s: an answer that takes longer is given up.
         retry_s: a server that is away is tried again for this long.
         answer_bytes: the largest answer, all its parts together.
+        part_bytes: the largest part that can leave.
         observe: is told of each answer: 1, the wait before it was sent, and its duration, in s.
     """
 
@@ -70,6 +72,7 @@ class Remote:
         timeout_s: float,
         retry_s: float,
         answer_bytes: int,
+        part_bytes: int,
         observe: Callable[[int, float, float], None],
         clock: Monotonic = monotonic,
     ) -> None:
@@ -77,6 +80,7 @@ class Remote:
         self._timeout_s = timeout_s
         self._retry_s = retry_s
         self._answer_bytes = answer_bytes
+        self._part_bytes = part_bytes
         self._observe = observe
         self._clock = clock
         self._claims = Claims(host, on_written=self._send, on_closed=self._drop)
@@ -257,12 +261,9 @@ class Remote:
         refused: DirectContactError | None = None
         async with aclosing(flight.model.compute(call.work)) as parts:
             async for part in parts:
-                if call.answer_bytes + len(part.payload) > self._answer_bytes:
-                    refused = LimitExceeded(
-                        f"input {call.work.seq}: an answer may have {self._answer_bytes} bytes, "
-                        "this one has more (DC_WORKER_REMOTE_ANSWER_BYTES)",
-                        code="answer_too_large",
-                    )
+                too_large = self._too_large(call, len(part.payload))
+                if too_large is not None:
+                    refused = too_large
                     if not flight.stateful:
                         break
                 elif refused is None:
@@ -272,6 +273,18 @@ class Remote:
             raise refused
         call.take(Part(b"", last=True))
         self._deliver(flight)
+
+    def _too_large(self, call: Call, part_bytes: int) -> LimitExceeded | None:
+        seq = call.work.seq
+        if part_bytes > self._part_bytes:
+            return answer_too_large(seq, part_bytes, self._part_bytes)
+        if call.answer_bytes + part_bytes > self._answer_bytes:
+            return LimitExceeded(
+                f"input {seq}: an answer may have {self._answer_bytes} bytes, "
+                "this one has more (DC_WORKER_REMOTE_ANSWER_BYTES)",
+                code="answer_too_large",
+            )
+        return None
 
     def _deliver(self, flight: Flight) -> None:
         flight.deliver(self._clock)

@@ -373,3 +373,26 @@ async def test_session_waits_when_its_client_vanishes(stack: Stack) -> None:
     async with stack.link(record, token=token) as link:
         await link.greet()
         assert len(await link.outputs(100)) == 100
+
+
+async def test_input_is_answered_with_an_error_when_no_message_holds_its_answer(
+    stack: Stack,
+) -> None:
+    await stack.add_network(
+        {
+            "name": "wide",
+            "input": {"datatype": "FP32", "shape": [64, 1]},
+            "layers": [{"type": "dense", "units": 16384}],
+        }
+    )
+    row = vector(np.ones((64, 1), np.float32))
+    record = await stack.add_session("wide")
+    async with stack.link(record) as link:
+        await link.greet()
+        await link.send(inputs=[Input(seq=seq, payload=row) for seq in (1, 2)])
+        outputs = await link.outputs(2)
+    assert [(output.seq, output.error.code) for output in outputs] == [
+        (1, "answer_too_large"),
+        (2, "answer_too_large"),
+    ]
+    assert "max_payload" in outputs[0].error.message
