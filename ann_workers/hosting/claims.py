@@ -80,7 +80,7 @@ class Claims:
     async def _write_all(self) -> None:
         while self._waiting:
             await self._host.boundary.until(
-                lambda: any(not one.session.checkpointing for one in self._waiting)
+                lambda: any(_may_go(one.session) for one in self._waiting)
             )
             if not await self._write_some():
                 await asyncio.sleep(RETRY_S)
@@ -89,7 +89,7 @@ class Claims:
         some: list[Flight] = []
         later: deque[Flight] = deque()
         for flight in self._waiting:
-            free = len(some) < SAVES_AT_ONCE and not flight.session.checkpointing
+            free = len(some) < SAVES_AT_ONCE and _may_go(flight.session)
             (some if free else later).append(flight)
         self._waiting = later
         for flight in some:
@@ -106,6 +106,12 @@ class Claims:
                 _claim(flight, 0)
                 self._waiting.append(flight)
         return written
+
+
+def _may_go(session: HeldSession) -> bool:
+    # One that is handed over stands still: its next owner would find the claim of an input that
+    # was never sent, and give the state up.
+    return session.closed or not (session.checkpointing or session.standing)
 
 
 def _claim(flight: Flight, seq: int) -> None:
