@@ -69,6 +69,21 @@ async def test_answers_leave_in_order_when_a_later_one_comes_first(
         assert await answers(link, 3) == [2200, 2, 4]
 
 
+@pytest.mark.parametrize("limit", ["_part_bytes", "_answer_bytes"])
+async def test_input_is_answered_with_an_error_when_its_answer_is_too_large(
+    stack: Stack, triton: FakeTriton, monkeypatch: pytest.MonkeyPatch, limit: str
+) -> None:
+    async with stack.link(await stack.add_session("scale")) as link:
+        await link.greet()
+        with monkeypatch.context() as patch:
+            patch.setattr(stack.processes[0].host.remote, limit, 8)
+            await link.send(inputs=numbered(1))
+            (output,) = await link.outputs(1)
+        assert output.error.code == "answer_too_large"
+        await link.send(inputs=numbered(2, first=2))
+        assert await answers(link, 1) == [4]
+
+
 async def test_answer_comes_in_parts_when_the_model_is_decoupled(
     stack: Stack, triton: FakeTriton
 ) -> None:
