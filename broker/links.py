@@ -21,7 +21,7 @@ from broker.local_links import LocalLink, Receiving
 from broker.port import Broker, Delivery
 from broker.varints import varint
 from foundation.clock import Monotonic, monotonic
-from foundation.errors import DirectContactError
+from foundation.errors import DirectContactError, Unavailable
 from foundation.pulse import Pulse
 from protos.dc.internal.v1.envelope_pb2 import Envelope, ToGateway, ToWorker
 
@@ -185,9 +185,15 @@ class Links:
         self._send_ready()
 
     async def flush(self) -> None:
-        """Return when everything queued before the call has reached the broker."""
+        """Return when everything queued before the call has reached the broker, or cannot.
+
+        A broker that is away holds up nobody who leaves: peers see what they missed.
+        """
         await self._sent.until(lambda: not self._ready and not self._blocked)
-        await self._broker.flush()
+        try:
+            await self._broker.flush()
+        except Unavailable as error:
+            logger.warning("what was sent last may be lost: %s", error.message)
 
     def _meet(self, peer: str) -> _Peer:
         now = self._clock()

@@ -5,10 +5,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
+from pathlib import Path
 
 import numpy as np
 import pytest
+from redis.asyncio import Redis
 
+from broker.nats import connect
+from foundation.settings import BrokerSettings
 from protos.dc.v1.stream_pb2 import (
     NOTICE_KIND_DRAINING,
     NOTICE_KIND_MIGRATED,
@@ -18,7 +22,8 @@ from protos.dc.v1.stream_pb2 import (
 )
 from tests.integration.stream.test_session_moves import check, collect
 from tests.support.conditions import until
-from tests.support.stack import Process, Running, Stack, inputs
+from tests.support.servers import NatsServer, RedisServer
+from tests.support.stack import Process, Running, Stack, inputs, running_stack
 
 ROWS = np.random.default_rng(21).normal(size=(300, 4)).astype(np.float32)
 ENDPOINT, GATEWAY = 0, 1
@@ -183,3 +188,23 @@ async def test_session_is_relayed_when_the_endpoints_worker_is_full(running: Run
                 await link.send(inputs=inputs(ROWS[:5]))
                 check(await link.outputs(5), ROWS[:5])
     assert [home.split("-")[0] for home in homes] == ["direct", "worker"]
+
+
+async def test_session_is_handed_over_when_the_broker_is_away_as_its_worker_drains(
+    own_nats_server: NatsServer, redis: Redis, redis_server: RedisServer, tmp_path: Path
+) -> None:
+    broker = await connect(BrokerSettings(nats_url=own_nats_server.url), name="test")
+    servers = broker, redis, own_nats_server, redis_server, tmp_path
+    async with running_stack(*servers, workers=0, gateways=0, direct=1) as stack:
+        record = await stack.add_session("recurrent")
+        async with stack.link(record, gateway=ENDPOINT) as link:
+            await link.greet()
+            await link.send(inputs=inputs(ROWS[:100]))
+            check(await link.outputs(100), ROWS[:100])
+            own_nats_server.kill()
+            await until(lambda: not broker.connected)
+            await named(stack, "direct").drain()
+        (live,) = await stack.store.read([record.id])
+        assert live is not None
+        assert not live.owner
+    await broker.close()
