@@ -41,7 +41,10 @@ class WorkerSettings(SettingsGroup):
         "long, where nothing can be counted twice; then inputs are answered with an error",
     )
     worker_remote_answer_bytes: int = Field(
-        64 << 20, ge=1024, description="Largest answer of such a server, all its parts together"
+        64 << 20,
+        ge=1024,
+        description="Largest answer of such a server, all its parts together, each counting 256 "
+        "bytes more than it has",
     )
     worker_window_inputs: int = Field(
         1024, ge=1, description="Inputs that a session may have under way"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from dataclasses import dataclass, field
-from typing import cast
+from typing import Final, cast
 
 from ann_workers.backends.remote import Part, RemoteModel, RemoteState
 from ann_workers.hosting.frames import DROPPED_CODES, failure_frame, output_frame
@@ -13,6 +13,9 @@ from ann_workers.hosting.session import HeldSession, KeptOutput, Lane
 from ann_workers.hosting.work import Work
 from foundation.clock import Monotonic
 from foundation.errors import Conflict, DirectContactError
+
+PART_BYTES: Final = 256
+"""What a part of an answer takes beside its bytes, about."""
 
 
 @dataclass(slots=True, eq=False)
@@ -53,7 +56,7 @@ class Call:
         """A part came."""
         if not self.given_up and not self.complete:
             self.parts.append(part)
-            self.answer_bytes += len(part.payload)
+            self.answer_bytes += len(part.payload) + PART_BYTES
             self.complete = part.last
 
     @property

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 import numpy as np
 import pytest
@@ -14,11 +15,11 @@ from registry.networks.triton.inspection import spec_of
 from registry.networks.triton.server import TritonServer
 from tests.support.conditions import until
 from tests.support.fake_triton import FakeTriton
-from tests.support.stack import TENANT, RawLink, Stack, values
+from tests.support.stack import TENANT, RawLink, Running, Stack, values
 
 
-@pytest.fixture
-async def triton(stack: Stack) -> AsyncIterator[FakeTriton]:
+@asynccontextmanager
+async def serving(stack: Stack) -> AsyncIterator[FakeTriton]:
     """The server, and its models as networks of the stack."""
     async with FakeTriton() as fake:
         server = TritonServer(fake.url)
@@ -40,6 +41,13 @@ async def triton(stack: Stack) -> AsyncIterator[FakeTriton]:
             )
             await stack.networks.put_manifest(manifest)
         await server.close()
+        yield fake
+
+
+@pytest.fixture
+async def triton(stack: Stack) -> AsyncIterator[FakeTriton]:
+    """The server of a stack with the usual settings."""
+    async with serving(stack) as fake:
         yield fake
 
 
@@ -122,3 +130,17 @@ async def test_sequences_end_when_their_sessions_do(stack: Stack, triton: FakeTr
         assert len(triton.totals) == 1
         await link.send(bye={})
         await until(lambda: not triton.totals)
+
+
+async def test_answer_is_too_large_when_it_has_many_small_parts(running: Running) -> None:
+    async with (
+        running(worker={"worker_remote_answer_bytes": 1024}) as stack,
+        serving(stack),
+        stack.link(await stack.add_session("count")) as link,
+    ):
+        await link.greet()
+        await link.send(inputs=numbered(20, datatype="INT32"))
+        parts = await link.outputs(1)
+        while not parts[-1].last:
+            parts += await link.outputs(1)
+        assert parts[-1].error.code == "answer_too_large"
