@@ -28,11 +28,23 @@ class FrameToWorker:
         """None of the fields that tell kinds of items apart is set."""
         return False
 
-    def SerializeToString(self) -> bytes:  # noqa: N802  # protobuf's name
-        """As the message."""
+    def others(self) -> bytes:
+        """The message without its frame, serialized."""
         return ToWorker(
-            session=self.session, epoch=self.epoch, attachment=self.attachment, frame=self.frame
+            session=self.session, epoch=self.epoch, attachment=self.attachment
         ).SerializeToString()
+
+    @classmethod
+    def of(cls, frame: bytes, others: ToWorker) -> FrameToWorker | None:
+        """The item of this frame and the message's other fields; None: there is more in it."""
+        if (
+            others.frame
+            or others.HasField("attach")
+            or others.HasField("detach")
+            or others.HasField("send_after")
+        ):
+            return None
+        return cls(frame, others.session, others.epoch, others.attachment)
 
 
 @dataclass(slots=True)
@@ -58,13 +70,12 @@ class FrameToGateway:
         """None of the fields that tell kinds of items apart is set."""
         return False
 
-    def SerializeToString(self) -> bytes:  # noqa: N802  # protobuf's name
-        """As the message."""
+    def others(self) -> bytes:
+        """The message without its frame, serialized."""
         return ToGateway(
             session=self.session,
             epoch=self.epoch,
             attachment=self.attachment,
-            frame=self.frame,
             first_seq=self.first_seq,
             first_part=self.first_part,
             next_seq=self.next_seq,
@@ -76,3 +87,25 @@ class FrameToGateway:
             command_id=self.command_id,
             send_from=self.send_from,
         ).SerializeToString()
+
+    @classmethod
+    def of(cls, frame: bytes, others: ToGateway) -> FrameToGateway | None:
+        """The item of this frame and the message's other fields; None: there is more in it."""
+        if others.frame or others.HasField("attached") or others.HasField("released"):
+            return None
+        return cls(
+            frame,
+            others.session,
+            others.epoch,
+            others.attachment,
+            others.first_seq,
+            others.first_part,
+            others.next_seq,
+            others.next_part,
+            others.durable_seq,
+            others.window_seq,
+            others.window_bytes,
+            list(others.dropped),
+            others.command_id,
+            others.send_from,
+        )

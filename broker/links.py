@@ -16,14 +16,12 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
-from broker.frame_items import FrameToGateway, FrameToWorker
+from broker.envelopes import Item, envelope_head, item_parts, read_envelope
 from broker.local_links import LocalLink, Receiving
 from broker.port import Broker, Delivery
-from broker.varints import varint
 from foundation.clock import Monotonic, monotonic
 from foundation.errors import DirectContactError, Unavailable
 from foundation.pulse import Pulse
-from protos.dc.internal.v1.envelope_pb2 import Envelope, ToGateway, ToWorker
 
 logger = logging.getLogger(__name__)
 
@@ -39,15 +37,6 @@ broker come back within 0.2 s of each other."""
 ENVELOPE_BYTES: Final = 256 * 1024
 """An envelope is closed when it passes this size. Larger ones gain nothing (a NATS message costs
 the same CPU as 20 KiB of its payload) and make the peer's turns long."""
-
-Item = ToWorker | FrameToWorker | ToGateway | FrameToGateway
-_TAGS: Final[dict[type[Item], bytes]] = {
-    ToWorker: b"\x1a",
-    FrameToWorker: b"\x1a",
-    ToGateway: b"\x22",
-    FrameToGateway: b"\x22",
-}
-"""Of `Envelope.to_worker` and `Envelope.to_gateway`."""
 
 
 class LinkOwner(Protocol):
@@ -223,12 +212,13 @@ class Links:
         parts: list[bytes] = []
         size = 0
         for item in items:
-            data = item.SerializeToString()
-            if parts and size + len(data) > ENVELOPE_BYTES:
+            entry = item_parts(item)
+            entry_bytes = sum(map(len, entry))
+            if parts and size + entry_bytes > ENVELOPE_BYTES:
                 self._post_next(link, parts)
                 parts, size = [], 0
-            parts += (_TAGS[type(item)], varint(len(data)), data)
-            size += len(data)
+            parts += entry
+            size += entry_bytes
         self.counters.items_out += len(items)
         self._post_next(link, parts)
 
@@ -238,16 +228,12 @@ class Links:
         self._post(link, parts)
 
     def _post(self, link: _Peer, parts: list[bytes]) -> None:
-        """Send an Envelope: its own fields, and its items as they are on the wire.
-
-        Protobuf would copy every item into the envelope first.
-        """
+        """Send an Envelope: its own fields, and its items as they are on the wire."""
         link.sent_at = self._clock()
         self.counters.envelopes_out += 1
-        head = Envelope(sender=self._name, link=link.sent_number).SerializeToString()
-        payload = b"".join((head, *parts))
-        if self._blocked or not self._broker.post(link.subject, payload, reply=link.undelivered):
-            self._blocked.append((link, payload))
+        parts.insert(0, envelope_head(self._name, link.sent_number))
+        if self._blocked or not self._broker.post(link.subject, parts, reply=link.undelivered):
+            self._blocked.append((link, b"".join(parts)))
             self._wake.set()
 
     async def _send_blocked(self) -> None:
@@ -268,21 +254,20 @@ class Links:
     # ------------------------------------------------------------ receiving
 
     def _on_envelope(self, delivery: Delivery) -> None:
-        envelope = Envelope.FromString(delivery.payload)
-        peer = envelope.sender
+        peer, number, items = read_envelope(delivery.payload)
         link = self._peers.get(peer) or self._meet(peer)
         link.heard_at = self._clock()
         link.unanswered = False
         self.counters.envelopes_in += 1
-        if not envelope.to_worker and not envelope.to_gateway:
+        if not items:
             # A heartbeat says what the last number was; it takes none of its own.
-            if envelope.link != link.received_number:
-                link.received_number = envelope.link
+            if number != link.received_number:
+                link.received_number = number
                 self._gap(peer)
             return
-        in_order = envelope.link == link.received_number + 1
-        link.received_number = envelope.link
-        self._owner.receive(peer, envelope.to_worker or envelope.to_gateway)
+        in_order = number == link.received_number + 1
+        link.received_number = number
+        self._owner.receive(peer, items)
         if not in_order:
             self._gap(peer)
 

@@ -13,7 +13,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from broker.links import Item, LinkOwner
+    from broker.envelopes import Item
+    from broker.links import LinkOwner
 
 logger = logging.getLogger(__name__)
 

@@ -7,7 +7,7 @@ import itertools
 import logging
 import random
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from broker.port import BlobEntry, Delivery, Handler, Subscription
 from foundation.clock import unix_ms
@@ -135,8 +135,9 @@ class MemoryBroker:
         self._hub.add(subscription)
         return subscription
 
-    def post(self, subject: str, payload: bytes, *, reply: str = "") -> bool:
+    def post(self, subject: str, parts: Sequence[bytes], *, reply: str = "") -> bool:
         """See `Broker.post`."""
+        payload = b"".join(parts)
         if not self.connected or self._waiting or len(payload) > MAX_PAYLOAD_BYTES:
             return False
         self.published += 1

@@ -15,7 +15,7 @@ What every adapter keeps, and `tests/contract/test_broker.py` proves:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -78,8 +78,8 @@ class Broker(Protocol):
             Unavailable: disconnected, and the buffer for that is full; or closed.
         """
 
-    def post(self, subject: str, payload: bytes, *, reply: str = "") -> bool:
-        """Hand `payload` to the socket at once, in order with what `publish` sent.
+    def post(self, subject: str, parts: Sequence[bytes], *, reply: str = "") -> bool:
+        """Hand a payload, which lies in `parts`, to the socket at once, in order with `publish`.
 
         For the frame path, which bundles by itself: no task runs between the call and the socket.
 

@@ -1,4 +1,4 @@
-"""Protobuf's variable-length integers, for messages that are written by hand."""
+"""Protobuf's variable-length integers, for messages that are written or read by hand."""
 
 from __future__ import annotations
 
@@ -21,6 +21,26 @@ def _long(value: int) -> bytes:
         value >>= 7
     written.append(value)
     return bytes(written)
+
+
+def read_varint(data: bytes, at: int) -> tuple[int, int]:
+    """The integer that begins at `at`, and where it ends.
+
+    Raises:
+        IndexError: it does not end within `data`, or is longer than protobuf allows.
+    """
+    value = data[at]
+    at += 1
+    if value < 0x80:
+        return value, at
+    value &= 0x7F
+    for shift in range(7, 70, 7):
+        byte = data[at]
+        at += 1
+        value |= (byte & 0x7F) << shift
+        if byte < 0x80:
+            return value, at
+    raise IndexError("a varint of more than ten bytes")
 
 
 _SHORT: Final = 1 << 14

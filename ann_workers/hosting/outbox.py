@@ -7,8 +7,9 @@ from collections.abc import Callable
 from typing import Final
 
 from ann_workers.hosting.session import HeldSession, KeptOutput
+from broker.envelopes import Item
 from broker.frame_items import FrameToGateway
-from broker.links import Item, Links
+from broker.links import Links
 from protos.dc.internal.v1.envelope_pb2 import ToGateway
 from protos.dc.v1.stream_pb2 import Progress, ServerFrame
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from nats import errors
@@ -163,9 +163,9 @@ class NatsBroker:
         """See `Broker.publish`."""
         await self._client.send(subject, payload, reply)
 
-    def post(self, subject: str, payload: bytes, *, reply: str = "") -> bool:
+    def post(self, subject: str, parts: Sequence[bytes], *, reply: str = "") -> bool:
         """See `Broker.post`."""
-        return self._client.post(subject, payload, reply)
+        return self._client.post(subject, parts, reply)
 
     async def request(self, subject: str, payload: bytes, *, timeout_s: float) -> bytes:
         """See `Broker.request`."""

@@ -8,7 +8,8 @@ from functools import partial
 
 import pytest
 
-from broker.links import Item, Links
+from broker.envelopes import Item
+from broker.links import Links
 from broker.memory import MemoryBroker, MemoryHub
 from broker.nats import connect
 from broker.port import Broker

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -119,9 +119,9 @@ def _count_envelopes(patch: pytest.MonkeyPatch, costs: Costs) -> None:
 
     post, send = DirectClient.post, DirectClient.send
 
-    def counted_post(self: DirectClient, subject: str, payload: bytes, reply: str) -> bool:
-        look(subject, payload)
-        return post(self, subject, payload, reply)
+    def counted_post(self: DirectClient, subject: str, parts: Sequence[bytes], reply: str) -> bool:
+        look(subject, b"".join(parts))
+        return post(self, subject, parts, reply)
 
     async def counted_send(self: DirectClient, subject: str, payload: bytes, reply: str) -> None:
         look(subject, payload)
