@@ -1,10 +1,10 @@
 """nats-py's client with a direct path for frames, and with repairs.
 
 The frame path leaves out what nats-py does for each message (validation by regular expression, a
-message object, a queue and a task wake-up per subscription): a handler is called from the read
-loop, in the order of arrival, and a publish appends to the buffer that the flusher writes out once
-per event-loop turn. Nothing queues between the socket and the handler, so a busy process slows its
-server connection down instead of losing messages.
+message object, a queue and a task wake-up per subscription): a handler is called as the bytes
+arrive (`incoming`), in their order, and a publish appends to the buffer that the flusher writes out
+once per event-loop turn. Nothing queues between the socket and the handler, so a busy process slows
+its server connection down instead of losing messages.
 
 The repairs, each of a fault seen in nats-py 2.16:
 
@@ -24,11 +24,12 @@ import logging
 from collections.abc import Sequence
 
 from nats import errors
-from nats.aio.client import PING_PROTO, Client
+from nats.aio.client import PING_PROTO, Client, Srv
 from nats.aio.subscription import Subscription
 from nats.aio.transport import TcpTransport
 from nats.protocol.parser import PERMISSIONS_ERR
 
+from broker.nats.incoming import Message, MessageTransport
 from broker.port import Delivery, Handler
 from foundation.complaints import Complaints
 from foundation.errors import InvalidInput, LimitExceeded, Unavailable
@@ -67,7 +68,7 @@ class DirectClient(Client):
     # ------------------------------------------------------------------ subscribing
 
     async def listen(self, subject: str, handler: Handler, queue: str) -> Subscription:
-        """Subscribe `handler`, which the read loop calls; `ignore` ends it."""
+        """Subscribe `handler`, called as messages come; `ignore` ends it."""
         # subscribe() takes the next number before it first suspends. The future that is never
         # done keeps it from starting a task of its own.
         number = self._sid + 1
@@ -92,13 +93,25 @@ class DirectClient(Client):
         if handler is None:
             await super()._process_msg(sid, subject, reply, data, headers)
             return
-        self.received += 1
         undeliverable = bool(headers) and not data and headers.startswith(_NO_RESPONDERS)
+        self._deliver(handler, Delivery(subject.decode(), data, reply.decode(), undeliverable))
+
+    def _on_message(self, message: Message) -> None:
+        """As `_process_msg`, for what the transport delivers by itself."""
+        if self.is_closed or self.is_reconnecting:
+            return
+        handler = self._handlers.get(message.number)
+        if handler is not None:
+            delivery = Delivery(message.subject.decode(), message.payload, message.reply.decode())
+            self._deliver(handler, delivery)
+
+    def _deliver(self, handler: Handler, delivery: Delivery) -> None:
+        self.received += 1
         try:
-            handler(Delivery(subject.decode(), data, reply.decode(), undeliverable))
+            handler(delivery)
         except Exception:  # noqa: BLE001  # a faulty handler must not end the connection
             self.failed += 1
-            self._complaints.exception("a handler of %s failed", subject.decode())
+            self._complaints.exception("a handler of %s failed", delivery.subject)
 
     # ------------------------------------------------------------------ publishing
 
@@ -216,7 +229,14 @@ class DirectClient(Client):
         if PERMISSIONS_ERR not in err_msg:
             await self._process_op_err(error)
 
+    async def _connect_to_server(self, s: Srv) -> None:
+        if self._transport is None and s.uri.scheme not in ("ws", "wss"):
+            self._transport = MessageTransport()
+        await super()._connect_to_server(s)
+
     async def _read_loop(self) -> None:
+        if isinstance(self._transport, MessageTransport):
+            self._transport.start(self._handlers.__contains__, self._on_message)
         await super()._read_loop()
         # Does nothing when it ended for a reason: closed, or reconnecting already.
         if asyncio.current_task() is self._reading_task:
