@@ -24,6 +24,7 @@ from ann_workers.hosting.session import HeldSession
 from ann_workers.hosting.taking import Taking, due_after
 from ann_workers.session import Accepted
 from broker.frame_items import FrameToWorker
+from broker.input_frames import read_client_frame
 from broker.links import Links
 from broker.messages import error_message
 from foundation.background import Background
@@ -161,7 +162,7 @@ class Host:
         frame = item.parsed if isinstance(item, FrameToWorker) else None
         if frame is None:
             try:
-                frame = ClientFrame.FromString(item.frame)
+                frame = read_client_frame(item.frame)
             except DecodeError:
                 logger.warning("a gateway passed on what is not a ClientFrame")
                 return

@@ -25,10 +25,9 @@ def without_dropped(frame: bytes, dropped: AbstractSet[int]) -> bytes:
     return parsed.SerializeToString()
 
 
-def without_inputs(frame: ClientFrame) -> bytes:
-    """What a frame holds beside its inputs."""
-    rest = ClientFrame()
-    rest.CopyFrom(frame)
+def without_inputs(frame: bytes) -> bytes:
+    """What the client's frame holds beside its inputs."""
+    rest = ClientFrame.FromString(frame)
     del rest.inputs[:]
     return rest.SerializeToString()
 

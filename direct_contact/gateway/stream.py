@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from google.protobuf.message import DecodeError
 
 from broker.frame_items import FrameToWorker
+from broker.input_frames import read_client_frame
 from broker.messages import error_message
 from direct_contact.gateway import replay, telling
 from direct_contact.gateway.placing import Answer, Placing, position
@@ -110,14 +111,14 @@ class Stream:
     def _take_together(self, data: bytes) -> bool:
         """False: nothing was taken; what is wrong concerns one of them, so take each alone."""
         try:
-            self._on_frame(ClientFrame.FromString(data), data)
+            self._on_frame(read_client_frame(data), data)
         except (DecodeError, DirectContactError):
             return False
         return True
 
     def _take(self, data: bytes) -> None:
         try:
-            self._on_frame(ClientFrame.FromString(data), data)
+            self._on_frame(read_client_frame(data), data)
         except DecodeError:
             self.fail(ProtocolViolation("the message is not a ClientFrame", code="garbage"))
         except DirectContactError as error:
@@ -157,7 +158,7 @@ class Stream:
             self._forward(left, frame if left is data else None)
         elif machine.state is ServerState.OPEN:
             # The worker has these inputs already; what came with them is news.
-            self._forward(replay.without_inputs(frame))
+            self._forward(replay.without_inputs(data))
         if frame.HasField("bye"):
             self._end()
 

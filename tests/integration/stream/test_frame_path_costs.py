@@ -34,6 +34,8 @@ OURS = ("ann_workers", "broker", "direct_contact.gateway", "foundation", "regist
 MESSAGES = (Envelope, ToGateway, ToWorker, ClientFrame, ServerFrame, Payload)
 ROWS = np.random.default_rng(0).normal(size=(16, 4)).astype(np.float32)
 N = len(ROWS)
+LARGE_ROWS = np.random.default_rng(1).normal(size=(1, 2048, 4)).astype(np.float32)
+"""One input of 32 KiB, whose answer is large too."""
 
 
 @dataclass
@@ -258,6 +260,17 @@ async def test_frame_path_shares_envelopes_when_many_sessions_send_at_once(stack
     assert costs.tasks == []
 
 
+async def test_frame_path_parses_no_frame_when_it_is_large(stack: Stack) -> None:
+    async with greeted(stack, 1) as (link,):
+        with counted(stack) as costs:
+            await link.send(inputs=inputs(LARGE_ROWS, first=2))
+            assert await answers(link, 1) == 1
+    assert costs.envelopes == {"worker": 1, "gateway": 1}
+    # Of an envelope and its item, only what is beside the frame.
+    assert costs.parses == {"Envelope": 2, "ToWorker": 1, "ToGateway": 1, "Payload": 1}
+    assert costs.tasks == []
+
+
 async def test_frame_path_makes_no_tasks_when_a_stream_goes_on(stack: Stack) -> None:
     async with greeted(stack, 1) as (link,):
         with counted(stack) as costs:
@@ -311,3 +324,13 @@ async def test_direct_path_makes_no_tasks_when_a_stream_goes_on(direct_stack: St
     assert costs.envelopes == {}
     assert costs.socket_writes == 50
     assert costs.callbacks["Engine._turn"] == 50
+
+
+async def test_direct_path_parses_no_frame_when_it_is_large(direct_stack: Stack) -> None:
+    async with greeted(direct_stack, 1) as (link,):
+        with counted(direct_stack) as costs:
+            await link.send(inputs=inputs(LARGE_ROWS, first=2))
+            assert await answers(link, 1) == 1
+    assert costs.envelopes == {}
+    assert costs.parses == {"Payload": 1}
+    assert costs.tasks == []
