@@ -105,6 +105,8 @@ class Parking:
 
     def park(self, session: HeldSession) -> None:
         """Keep nothing of the session here; nobody owns it until its client comes back."""
+        if session.closed:
+            return
         self.parked += 1
         logger.info("parked", extra={"session": session.id, "epoch": session.epoch})
         self._host.let_go(session, None)

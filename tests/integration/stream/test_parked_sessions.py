@@ -97,11 +97,13 @@ async def test_absent_session_gives_way_when_the_worker_is_full(running: Running
             assert set(host.sessions) == {record.id for record in records[1:]}
 
 
+@pytest.mark.parametrize("detached_bytes", [0, 1 << 20])
 async def test_nothing_is_kept_of_sessions_when_their_clients_flood_one_after_the_other(
-    running: Running,
+    running: Running, detached_bytes: int
 ) -> None:
     window = 64
-    async with running(worker={"worker_window_inputs": window}) as stack:
+    limits = {"worker_window_inputs": window, "worker_detached_bytes": detached_bytes}
+    async with running(worker=limits) as stack:
         host = stack.processes[0].host
         good = await stack.add_session("recurrent")
         async with stack.link(good) as link:
