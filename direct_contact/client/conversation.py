@@ -122,8 +122,8 @@ class Conversation:
 
     # ------------------------------------------------------------ a socket comes and goes
 
-    def hello(self) -> bytes:
-        """A socket is up: the first frame on it."""
+    def hello(self, epoch: int) -> bytes:
+        """A socket is up: the first frame on it. `epoch`: the highest that was told."""
         machine = self.machine
         machine.connected()
         seq, part, last = before(machine.due)
@@ -133,6 +133,7 @@ class Conversation:
                 received_part=part,
                 received_last=last,
                 oldest_retained_seq=machine.oldest_retained_seq,
+                epoch=epoch,
             )
         ).SerializeToString()
 

@@ -137,7 +137,7 @@ class Link:
         self._welcomed = self._leaving = False
         self._told = None
         close_code, reason = GOING_AWAY, ""
-        hello = self._conversation.hello()
+        hello = self._conversation.hello(self.epoch)
         self._heartbeat.start(connection.transport.abort)
         try:
             async with asyncio.TaskGroup() as group:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from google.protobuf.message import DecodeError
 
@@ -26,6 +26,7 @@ from direct_contact.session import (
     before,
 )
 from direct_contact.session.close_codes import may_reconnect
+from foundation.clock import unix_ms
 from foundation.errors import DirectContactError, LimitExceeded, ProtocolViolation
 from protos.dc.internal.v1.envelope_pb2 import (
     RELEASE_ENDED,
@@ -45,6 +46,9 @@ if TYPE_CHECKING:
     from direct_contact.gateway.hub import Hub
 
 logger = logging.getLogger(__name__)
+
+EPOCHS_AHEAD: Final = 1_000_000
+"""Epochs begin at a time in seconds where Redis lost its data, and go up with each takeover."""
 
 
 class Stream:
@@ -194,11 +198,17 @@ class Stream:
 
     def _on_hello(self, frame: ClientFrame) -> None:
         hello = frame.hello
+        highest_epoch = unix_ms() // 1000 + EPOCHS_AHEAD
+        if hello.epoch > highest_epoch:
+            raise ProtocolViolation(
+                f"hello.epoch: {hello.epoch} was never given, {highest_epoch} is the limit"
+            )
         self.machine.hello(
             seq=hello.received_seq,
             part=hello.received_part,
             last=hello.received_last,
             oldest_retained_seq=hello.oldest_retained_seq,
+            epoch=hello.epoch,
         )
         self._disarm_hello()
         self.placing.start(self, self.admitted.owner)

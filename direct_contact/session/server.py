@@ -67,8 +67,10 @@ class ServerMachine:
 
     # ------------------------------------------------------------ attaching
 
-    def hello(self, *, seq: int, part: int, last: bool, oldest_retained_seq: int) -> None:
-        """The client greeted; attach it to a worker.
+    def hello(
+        self, *, seq: int, part: int, last: bool, oldest_retained_seq: int, epoch: int = 0
+    ) -> None:
+        """The client greeted; attach it to a worker, of that epoch at the least.
 
         Raises:
             ProtocolViolation: it had greeted before.
@@ -76,6 +78,7 @@ class ServerMachine:
         self.state = states.step(states.SERVER, self.state, "hello")
         self.due = self.acknowledged = after(seq, part, last)
         self._oldest_at_client = max(1, oldest_retained_seq)
+        self.epoch = epoch
 
     @property
     def oldest_retained_seq(self) -> int:

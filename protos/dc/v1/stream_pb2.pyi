@@ -203,6 +203,7 @@ class Hello(google.protobuf.message.Message):
     OLDEST_RETAINED_SEQ_FIELD_NUMBER: builtins.int
     FEATURES_FIELD_NUMBER: builtins.int
     RECEIVED_LAST_FIELD_NUMBER: builtins.int
+    EPOCH_FIELD_NUMBER: builtins.int
     received_seq: builtins.int
     """The last output that arrived, as (seq, part); 0: none."""
     received_part: builtins.int
@@ -211,6 +212,10 @@ class Hello(google.protobuf.message.Message):
     features: builtins.int
     received_last: builtins.bool
     """True when the output at (received_seq, received_part) was the last part of its input."""
+    epoch: builtins.int
+    """The highest epoch that a Welcome or a Notice told; 0: none. A worker that owned the session
+    before that one does not serve it.
+    """
     def __init__(
         self,
         *,
@@ -219,8 +224,9 @@ class Hello(google.protobuf.message.Message):
         oldest_retained_seq: builtins.int = ...,
         features: builtins.int = ...,
         received_last: builtins.bool = ...,
+        epoch: builtins.int = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["features", b"features", "oldest_retained_seq", b"oldest_retained_seq", "received_last", b"received_last", "received_part", b"received_part", "received_seq", b"received_seq"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["epoch", b"epoch", "features", b"features", "oldest_retained_seq", b"oldest_retained_seq", "received_last", b"received_last", "received_part", b"received_part", "received_seq", b"received_seq"]) -> None: ...
 
 Global___Hello: typing_extensions.TypeAlias = Hello
 

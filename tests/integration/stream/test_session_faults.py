@@ -173,6 +173,47 @@ async def test_session_resumes_when_its_new_owner_is_behind_what_the_client_has(
     check(outputs, ROWS[:40])
 
 
+async def test_session_is_told_lost_when_redis_forgot_its_owner_and_only_an_older_one_lives(
+    running: Running, redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with running(workers=2, gateway={"gateway_worker_silence_s": 0.3}) as stack:
+        record = await stack.add_session("recurrent")
+        async with stack.link(record) as link:
+            welcome = await link.greet()
+            older, owner = stack.processes[:2]
+            if older.name != welcome.worker:
+                older, owner = owner, older
+            await link.send(inputs=inputs(ROWS[:10]))
+            outputs = await link.outputs(10)
+            await checkpointed(redis, record.id, 10)
+            # Nobody hears it, so the session is taken from it, and it does not know.
+            with monkeypatch.context() as patched:
+                patched.setattr(older.host.links._broker, "post", lambda *_, **__: True)
+                await until(lambda: record.id in owner.host.sessions)
+            await link.send(inputs=inputs(ROWS[10:30], first=11))
+            outputs += await link.outputs(20)
+            await link.send(ack=Ack(seq=30, last=True))
+            assert older.host.sessions[record.id].epoch < owner.host.sessions[record.id].epoch
+            epoch = owner.host.sessions[record.id].epoch
+        owner.task.cancel()
+        await asyncio.wait({owner.task})
+        await redis.flushdb()
+        await older.host.lease.renew()
+        async with stack.link(record, token=welcome.resume_token) as link:
+            welcome = await link.greet(
+                received_seq=30, received_last=True, oldest_retained_seq=31, epoch=epoch
+            )
+            assert welcome.outcome == OUTCOME_LOST
+            assert (welcome.lost_from, welcome.lost_to) == (11, 30)
+            await link.send(inputs=inputs(ROWS[30:40], first=31))
+            after = await link.outputs(10)
+    check(outputs, ROWS[:30])
+    expected = oracle(np.concatenate([ROWS[:10], ROWS[30:40]]))[10:]
+    assert [output.seq for output in after] == list(range(31, 41))
+    for output, value in zip(after, expected, strict=True):
+        np.testing.assert_allclose(values(output.payload), value, atol=1e-5)
+
+
 @pytest.mark.parametrize("data", [b"\xff\xff garbage", Checkpoint(format=99).SerializeToString()])
 async def test_session_is_told_lost_when_its_checkpoint_cannot_be_read(
     stack: Stack, redis: Redis, tmp_path: Path, data: bytes, caplog: pytest.LogCaptureFixture

@@ -184,6 +184,15 @@ async def test_session_is_refused_when_hello_claims_an_output_that_never_was(
     assert "received_seq" in reason
 
 
+async def test_hello_is_refused_when_its_epoch_was_never_given(stack: Stack) -> None:
+    record = await stack.add_session("recurrent")
+    async with stack.link(record) as link:
+        await link.send(hello=Hello(oldest_retained_seq=1, epoch=1 << 40))
+        error, code, reason = await closing(link)
+    assert (error, code) == ("protocol_violation", 4501)
+    assert f"hello.epoch: {1 << 40} was never given" in reason
+
+
 async def test_command_is_answered_with_an_error_when_it_is_unknown(link: RawLink) -> None:
     await link.send(command=Command(command_id="a", kind=COMMAND_KIND_UNSPECIFIED))
     result = (await link.receive()).command_result

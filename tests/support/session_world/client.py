@@ -27,6 +27,7 @@ class Client:
     def __init__(self, world: World) -> None:
         self.world = world
         self.machine: ClientMachine[list[Any]] = ClientMachine()
+        self.epoch = 0
         self.gateway: Gateway | None = None
         self.outgoing: deque[Input] = deque()
         self.inputs: dict[int, int] = {}
@@ -51,6 +52,7 @@ class Client:
                 "part": part,
                 "last": last,
                 "oldest_retained_seq": self.machine.oldest_retained_seq,
+                "epoch": self.epoch,
             }
         )
 
@@ -113,6 +115,7 @@ class Client:
                     self._judge(output)
 
     def _attached(self, message: Message) -> None:
+        self.epoch = max(self.epoch, message.epoch)
         if message.outcome == "lost":
             self._lose(message)
 
