@@ -66,6 +66,7 @@ class Link:
         self._backoff = Backoff()
         self._resume_ttl_s = 0.0
         self._welcomed = False
+        self._lost = (0, 0)
         self._told: pb.Error | None = None
         self._leave_timer: asyncio.TimerHandle | None = None
         self._leaving = False
@@ -260,6 +261,12 @@ class Link:
         self._wakeup.set()
 
     def _tell(self, notice: Notice) -> None:
+        if notice.kind is NoticeKind.LOST:
+            (lost_from, lost_to), told = (notice.lost_from, notice.lost_to), self._lost
+            if told[0] <= lost_from and lost_to <= told[1]:
+                # Nobody knew that it was told: the worker that did died before its checkpoint.
+                return
+            self._lost = (lost_from, lost_to)
         try:
             self._on_notice(notice)
         except Exception:

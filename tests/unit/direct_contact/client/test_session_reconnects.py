@@ -340,8 +340,11 @@ async def test_lost_range_fails_its_inputs_and_the_session_goes_on(stream: Scrip
         await peer.welcome()
         await peer.inputs(4)
         await peer.answer(1, 1)
-        await peer.send(notice=pb.Notice(kind=pb.NOTICE_KIND_LOST, lost_from=1, lost_to=3))
+        lost = pb.Notice(kind=pb.NOTICE_KIND_LOST, lost_from=1, lost_to=3)
+        await peer.send(notice=lost)
         await peer.answer(4, 4)
+        # Its worker died before anything told that the client knows.
+        await peer.send(notice=lost)
         await echo_on(peer)
 
     stream.run(script)
