@@ -97,6 +97,8 @@ class Host:
         self.background = Background()
         self.desk = CommandDesk(self)
         self._by_gateway: dict[str, set[HeldSession]] = {}
+        self._ending: set[str] = set()
+        """Sessions that are over, until the store knows."""
 
     # ------------------------------------------------------------ what the links tell
 
@@ -106,6 +108,9 @@ class Host:
         now = self.now()
         for item in items:
             session = sessions.get(item.session)
+            if session is None and item.session in self._ending:
+                # Its gateway hears of the end in a moment; a new one asks again.
+                continue
             if item.HasField("attach"):
                 self.taking.attach(peer, item, session)
             elif session is None:
@@ -376,10 +381,19 @@ class Host:
         """The session is over: delete what is kept of it."""
         if session.closed:
             return
-        self.let_go(session, Released(release=RELEASE_ENDED))
+        attached = session.attached
+        self.outbox.flush()
+        self._ending.add(session.id)
+        self.let_go(session, None)
         self.release(session, session.state)
         self.stats.ended += 1
-        await self.store.end(session.id, epoch=session.epoch, reason=reason)
+        try:
+            await self.store.end(session.id, epoch=session.epoch, reason=reason)
+        finally:
+            self._ending.discard(session.id)
+            if attached:
+                # Who hears of the end may rely on it: its network can be deleted now.
+                self.outbox.send(session, ToGateway(released=Released(release=RELEASE_ENDED)))
 
     async def hand_over(self, session: HeldSession, target: str) -> None:
         """Checkpoint at the input boundary, give up ownership, and send the client elsewhere.
