@@ -58,7 +58,7 @@ class WorkerSettings(SettingsGroup):
         "checkpoint when their client comes back",
     )
     worker_checkpoint_inputs: int = Field(
-        64, ge=1, description="A stateful session is checkpointed after this many inputs,"
+        128, ge=1, description="A stateful session is checkpointed after this many inputs,"
     )
     worker_checkpoint_ms: int = Field(250, ge=1, description="or this long after the first one")
     worker_lease_ms: int = Field(
