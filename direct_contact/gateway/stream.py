@@ -129,6 +129,8 @@ class Stream:
             self.fail(error)
 
     def _on_frame(self, frame: ClientFrame, data: bytes) -> None:
+        if self._told:
+            return  # It came in the same read as what this stream was closed for.
         if frame.HasField("hello"):
             self._on_hello(frame)
             return
@@ -156,15 +158,18 @@ class Stream:
             return
         if frame.HasField("command"):
             self._keep_command(frame, data)
-        if forward:
-            # It may have been under way when an answer told of a drop.
-            left = replay.without_dropped(data, machine.dropped)
-            self._forward(left, frame if left is data else None)
-        elif machine.state is ServerState.OPEN:
-            # The worker has these inputs already; what came with them is news.
-            self._forward(replay.without_inputs(data))
+        self._pass_on(frame, data, whole=forward)
         if frame.HasField("bye"):
             self._end()
+
+    def _pass_on(self, frame: ClientFrame, data: bytes, *, whole: bool) -> None:
+        if whole:
+            # It may have been under way when an answer told of a drop.
+            left = replay.without_dropped(data, self.machine.dropped)
+            self._forward(left, frame if left is data else None)
+        elif self.machine.state is ServerState.OPEN:
+            # The worker has these inputs already; what came with them is news.
+            self._forward(replay.without_inputs(data))
 
     def _end(self) -> None:
         self._ending = True

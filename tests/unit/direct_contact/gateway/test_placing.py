@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from typing import Any, cast
-
-import pytest
+from typing import Any
 
 from broker.links import Links
-from broker.memory import MemoryBroker, MemoryHub
+from broker.memory import MemoryBroker
 from direct_contact.gateway.hub import Hub
-from direct_contact.gateway.settings import GatewaySettings
 from direct_contact.gateway.stream import Stream
 from direct_contact.session import ServerState
 from protos.dc.internal.v1.envelope_pb2 import (
@@ -21,7 +17,7 @@ from protos.dc.internal.v1.envelope_pb2 import (
     ToWorker,
 )
 from protos.dc.v1.stream_pb2 import ClientFrame, Hello
-from registry.live import Attachment, SessionRecord, SessionStore
+from registry.live import Attachment, SessionRecord
 from tests.support.conditions import until
 
 RECORD = SessionRecord("s", "tenant", "digits", 1, "default", stateful=True)
@@ -72,23 +68,9 @@ class Worker:
         )
 
 
-@pytest.fixture
-async def broker() -> AsyncIterator[MemoryBroker]:
-    broker = MemoryBroker(MemoryHub())
-    yield broker
-    await broker.close()
-
-
 async def test_stream_moves_when_its_worker_lets_go_in_the_turn_in_which_it_attached(
-    broker: MemoryBroker,
+    broker: MemoryBroker, hub: Hub
 ) -> None:
-    own: dict[str, Any] = {}
-    hub = Hub(
-        name="hub",
-        settings=GatewaySettings(**own),
-        broker=broker,
-        store=cast("SessionStore", None),  # not asked before the client confirms
-    )
     first, second = Worker("first", broker, hub), Worker("second", broker, hub)
     stream = Stream(hub, Attachment(RECORD, 1, "token", "first", 1, "", first=True))
     hub.streams["s"] = stream
