@@ -12,13 +12,11 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from broker.frame_items import FrameToGateway, FrameToWorker
+from broker.input_frames import LARGE_BYTES
 from broker.varints import read_varint, varint
 from protos.dc.internal.v1.envelope_pb2 import Envelope, ToGateway, ToWorker
 
 Item = ToWorker | FrameToWorker | ToGateway | FrameToGateway
-
-LARGE_BYTES: Final = 16 * 1024
-"""From here on, cutting a frame off costs less than the copies that protobuf makes."""
 
 _SENDER: Final = 0x0A
 _LINK: Final = 0x10

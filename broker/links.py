@@ -43,7 +43,10 @@ class LinkOwner(Protocol):
     """Whoever owns the sessions behind the links."""
 
     def receive(self, peer: str, items: Sequence[Any]) -> None:
-        """Items came from `peer`, in order: `ToWorker` to a worker, `ToGateway` to a gateway."""
+        """Items came from `peer`, in order: `ToWorker` to a worker, `ToGateway` to a gateway.
+
+        One that holds a frame may be what reads like it, of `broker.frame_items`.
+        """
 
     def gap(self, peer: str) -> None:
         """Items of `peer` were lost on the way: resynchronise the sessions shared with it."""

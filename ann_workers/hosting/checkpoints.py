@@ -24,6 +24,7 @@ FORMAT: Final = 1
 SAVES_AT_ONCE: Final = 128
 TICK_S: Final = 0.025
 RETRY_S: Final = 0.1
+"""Before something is written again that the session store did not take."""
 
 
 def encode(session: HeldSession) -> tuple[int, bytes]:

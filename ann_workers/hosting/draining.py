@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from itertools import cycle
 from typing import Final
 
+from ann_workers.hosting.checkpoints import RETRY_S
 from ann_workers.hosting.host import Host
 from ann_workers.hosting.session import HeldSession
 from foundation.errors import DirectContactError
@@ -61,4 +62,4 @@ async def _hand_over(host: Host, sessions: Sequence[HeldSession], turns: Iterato
             raise failure
         logger.warning("%s: %s", failure.code, failure.message)
     if failures:
-        await asyncio.sleep(0.05)
+        await asyncio.sleep(RETRY_S)

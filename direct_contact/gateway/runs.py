@@ -9,11 +9,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
+from broker.input_frames import INPUTS
+
 RUN_BYTES: Final = 64 * 1024
 """Where a run ends. Joining copies, which larger frames would pay for and gain nothing from."""
-
-_INPUTS: Final = 0x0A
-"""The tag of `ClientFrame.inputs`."""
 
 
 def runs(frames: Sequence[bytes], limit_bytes: int) -> list[list[bytes]]:
@@ -40,7 +39,7 @@ def runs(frames: Sequence[bytes], limit_bytes: int) -> list[list[bytes]]:
 
 def _is_one_input(frame: bytes) -> bool:
     """The frame is a tag, a length of one or two bytes, and as much as that says."""
-    if len(frame) < 3 or frame[0] != _INPUTS:
+    if len(frame) < 3 or frame[0] != INPUTS:
         return False
     size = frame[1]
     if size < 0x80:

@@ -7,8 +7,9 @@ from google.protobuf.message import DecodeError
 from hypothesis import given
 from hypothesis import strategies as st
 
-from broker.envelopes import LARGE_BYTES, Item, envelope_head, item_parts, read_envelope
+from broker.envelopes import Item, envelope_head, item_parts, read_envelope
 from broker.frame_items import FrameToGateway, FrameToWorker
+from broker.input_frames import LARGE_BYTES
 from protos.dc.internal.v1.envelope_pb2 import Attach, Envelope, ToGateway, ToWorker
 
 LARGE = bytes(range(256)) * (LARGE_BYTES // 256)
