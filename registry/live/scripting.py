@@ -11,6 +11,8 @@ from typing import Any
 from redis.asyncio import Redis
 from redis.exceptions import NoScriptError
 
+from foundation.answers import settle
+
 Value = str | bytes | int
 Call = tuple[Sequence[str], Sequence[Value]]
 """The KEYS and the ARGV of one run."""
@@ -82,13 +84,7 @@ class Script:
             answers = await self._loaded_pipeline(redis, calls)
         except Exception as error:  # noqa: BLE001  # each caller gets it
             answers = [error] * len(calls)
-        for (_, future), answer in zip(waiting, answers, strict=True):
-            if future.done():
-                continue
-            if isinstance(answer, Exception):
-                future.set_exception(answer)
-            else:
-                future.set_result(answer)
+        settle((future for _, future in waiting), answers)
 
     async def _loaded_pipeline(self, redis: Redis, calls: Sequence[Call]) -> list[Any]:
         answers = await self._pipeline(redis, calls)

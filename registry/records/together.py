@@ -15,6 +15,8 @@ from typing import Any
 from sqlalchemy.engine import Dialect
 from sqlalchemy.sql import ClauseElement
 
+from foundation.answers import settle
+
 AT_ONCE = 128
 """Statements of one transaction: others that write wait about 5 ms for it."""
 
@@ -84,13 +86,7 @@ class Together:
                     answers = await self._transact([call for call, _ in batch])
                 except Exception as error:  # noqa: BLE001  # each caller gets it
                     answers = [error] * len(batch)
-                for (_, future), answer in zip(batch, answers, strict=True):
-                    if future.done():
-                        continue
-                    if isinstance(answer, Exception):
-                        future.set_exception(answer)
-                    else:
-                        future.set_result(answer)
+                settle((future for _, future in batch), answers)
         finally:
             self._running = None
             for _, future in (*batch, *self._waiting):
