@@ -20,6 +20,18 @@ from foundation.answers import settle
 AT_ONCE = 128
 """Statements of one transaction: others that write wait about 5 ms for it."""
 
+ITS_OWN = (
+    # A constraint is violated: SQLite takes back what the statement did.
+    sqlite3.IntegrityError,
+    # A parameter cannot be bound, by its type, size or characters: nothing was begun.
+    sqlite3.ProgrammingError,
+    sqlite3.InterfaceError,
+    sqlite3.DataError,
+    OverflowError,
+    UnicodeEncodeError,
+)
+"""Errors of a statement that leave the transaction as it was before."""
+
 Call = tuple[str, Sequence[Any]]
 """A statement of SQLite and its parameters."""
 Transact = Callable[[Sequence[Call]], Awaitable[Sequence[Any]]]
@@ -68,6 +80,7 @@ class Together:
 
         Raises:
             sqlite3.Error: its own, or of the transaction.
+            OverflowError, UnicodeEncodeError: a parameter cannot be bound.
         """
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[Any] = loop.create_future()
@@ -96,7 +109,8 @@ class Together:
 def transact(connection: sqlite3.Connection, calls: Sequence[Call]) -> list[Any]:
     """Run the statements in one transaction; answers the first row of each, None, or its error.
 
-    A statement that violates a constraint has no effect; the others have theirs.
+    A statement that violates a constraint, or has a parameter that cannot be bound, has no effect;
+    the others have theirs.
 
     Raises:
         sqlite3.Error: nothing was done.
@@ -115,6 +129,6 @@ def transact(connection: sqlite3.Connection, calls: Sequence[Call]) -> list[Any]
 def _first_row(connection: sqlite3.Connection, call: Call) -> Any:
     try:
         rows = connection.execute(*call).fetchall()
-    except sqlite3.IntegrityError as error:
+    except ITS_OWN as error:
         return error
     return rows[0] if rows else None

@@ -11,7 +11,7 @@ from sqlalchemy.exc import IntegrityError
 
 from foundation.errors import Unavailable
 from registry.records import Database, SessionRecords, connect
-from registry.records.together import AT_ONCE, Call, Together, transact
+from registry.records.together import AT_ONCE, ITS_OWN, Call, Together, transact
 from tests.support.conditions import until
 
 
@@ -76,6 +76,18 @@ def test_statement_alone_has_no_effect_when_it_violates_a_constraint() -> None:
     assert rows[0] == ("a",)
     assert isinstance(rows[1], sqlite3.IntegrityError)
     assert rows[2] == ("b",)
+    assert connection.execute("SELECT count(*) FROM names").fetchone() == (2,)
+    connection.close()
+
+
+@pytest.mark.parametrize("value", [object(), [], 1 << 63, "\ud800"])
+def test_statement_alone_has_no_effect_when_its_value_cannot_be_bound(value: object) -> None:
+    connection = sqlite3.connect(":memory:", isolation_level=None)
+    connection.execute("CREATE TABLE names (name TEXT)")
+    insert = "INSERT INTO names VALUES (?) RETURNING name"
+    rows = transact(connection, [(insert, [name]) for name in ("a", value, "b")])
+    assert (rows[0], rows[2]) == (("a",), ("b",))
+    assert isinstance(rows[1], ITS_OWN)
     assert connection.execute("SELECT count(*) FROM names").fetchone() == (2,)
     connection.close()
 
