@@ -19,11 +19,12 @@ from protos.dc.v1.stream_pb2 import (
     OUTCOME_REPLAYED,
     OUTCOME_RESUMED,
     Ack,
+    Output,
 )
 from tests.integration.stream.test_session_moves import check, collect
 from tests.support.conditions import until
 from tests.support.servers import NatsServer, RedisServer
-from tests.support.stack import Process, Running, Stack, inputs, running_stack
+from tests.support.stack import Process, RawLink, Running, Stack, inputs, running_stack
 
 ROWS = np.random.default_rng(21).normal(size=(300, 4)).astype(np.float32)
 ENDPOINT, GATEWAY = 0, 1
@@ -44,14 +45,19 @@ def named(stack: Stack, prefix: str) -> Process:
     return next(process for process in stack.processes if process.name.startswith(prefix))
 
 
+async def answered(link: RawLink, start: int, stop: int) -> list[Output]:
+    """Send these rows, of which row 0 is input 1, and take their outputs."""
+    await link.send(inputs=inputs(ROWS[start:stop], first=start + 1))
+    return await link.outputs(stop - start)
+
+
 async def test_session_is_served_at_home_when_it_opens_at_an_endpoint(stack: Stack) -> None:
     direct = named(stack, "direct")
     for _ in range(8):
         record = await stack.add_session("recurrent")
         async with stack.link(record, gateway=ENDPOINT) as link:
             assert (await link.greet()).worker == direct.name
-            await link.send(inputs=inputs(ROWS[:5]))
-            check(await link.outputs(5), ROWS[:5])
+            check(await answered(link, 0, 5), ROWS[:5])
     # One registry for both halves.
     assert direct.metric("dc_gateway_streams_accepted_total") == 8
     assert direct.metric("dc_gateway_envelopes_out_total") == 0
@@ -64,8 +70,7 @@ async def test_session_goes_on_through_a_gateway_when_its_link_to_the_worker_bre
     record = await stack.add_session("recurrent")
     async with stack.link(record, gateway=ENDPOINT) as link:
         welcome = await link.greet()
-        await link.send(inputs=inputs(ROWS[:100]))
-        outputs = await link.outputs(100)
+        outputs = await answered(link, 0, 100)
     async with stack.link(record, token=welcome.resume_token, gateway=GATEWAY) as link:
         again = await link.greet(received_seq=100, received_last=True)
         # The worker lives and holds it: nothing moves but the socket.
@@ -128,8 +133,7 @@ async def test_session_goes_elsewhere_when_its_worker_sends_it_away(stack: Stack
     record = await stack.add_session("recurrent")
     async with stack.link(record, gateway=ENDPOINT) as link:
         await link.greet()
-        await link.send(inputs=inputs(ROWS[:50]))
-        outputs = await link.outputs(50)
+        outputs = await answered(link, 0, 50)
         direct.host.taking.draining = True
         await direct.host.hand_over(direct.host.sessions[record.id], "")
         await link.send(inputs=inputs(ROWS[50:100], first=51))
@@ -144,8 +148,7 @@ async def test_clients_are_sent_away_before_their_sessions_when_their_worker_dra
     record = await stack.add_session("recurrent")
     async with stack.link(record, gateway=ENDPOINT) as link:
         welcome = await link.greet()
-        await link.send(inputs=inputs(ROWS[:100]))
-        outputs = await link.outputs(100)
+        outputs = await answered(link, 0, 100)
         draining = asyncio.create_task(named(stack, "direct").drain())
         while (notice := (await link.receive()).notice).kind != NOTICE_KIND_DRAINING:
             pass
@@ -185,8 +188,7 @@ async def test_session_is_relayed_when_the_endpoints_worker_is_full(running: Run
                 record = await stack.add_session("recurrent")
                 link = await links.enter_async_context(stack.link(record))
                 homes.append((await link.greet()).worker)
-                await link.send(inputs=inputs(ROWS[:5]))
-                check(await link.outputs(5), ROWS[:5])
+                check(await answered(link, 0, 5), ROWS[:5])
     assert [home.split("-")[0] for home in homes] == ["direct", "worker"]
 
 
@@ -199,8 +201,7 @@ async def test_session_is_handed_over_when_the_broker_is_away_as_its_worker_drai
         record = await stack.add_session("recurrent")
         async with stack.link(record, gateway=ENDPOINT) as link:
             await link.greet()
-            await link.send(inputs=inputs(ROWS[:100]))
-            check(await link.outputs(100), ROWS[:100])
+            check(await answered(link, 0, 100), ROWS[:100])
             own_nats_server.kill()
             await until(lambda: not broker.connected)
             await named(stack, "direct").drain()

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 import pytest
 
 from direct_contact.client import Client
+from direct_contact.client.session import Session
 from tests.support.launched import LaunchedStack
-from tests.support.triton import TritonServer
+from tests.support.triton import TritonServer, create
+
+SessionOf = Callable[[str], AbstractAsyncContextManager[Session]]
+"""Opens a session of a new network of that model."""
 
 COMPUTE_TIMEOUT_S = 10.0
 RETRY_S = 8.0
@@ -41,3 +46,13 @@ def launched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LaunchedStack
 async def client(launched: LaunchedStack) -> AsyncIterator[Client]:
     async with Client(launched.ready["rest_url"], launched.ready["api_key"]) as opened:
         yield opened
+
+
+@pytest.fixture
+def session_of(client: Client, triton: TritonServer) -> SessionOf:
+    @asynccontextmanager
+    async def opened(model: str) -> AsyncIterator[Session]:
+        async with client.session(await create(client, triton, model)) as session:
+            yield session
+
+    return opened

@@ -19,7 +19,7 @@ from direct_contact.client.session import Session
 from tests.support.conditions import until
 from tests.support.launched import LaunchedStack, metric
 from tests.support.triton import TritonServer, create, x
-from tests.system.triton.conftest import COMPUTE_TIMEOUT_S
+from tests.system.triton.conftest import COMPUTE_TIMEOUT_S, SessionOf
 
 WAIT_S = 60.0
 
@@ -72,10 +72,9 @@ def _ready(path: Path) -> dict[str, Any]:
 
 
 async def test_stateless_session_just_goes_on_when_triton_is_killed_and_restarted(
-    client: Client, triton: TritonServer
+    session_of: SessionOf, triton: TritonServer
 ) -> None:
-    network = await create(client, triton, "scale")
-    async with client.session(network) as session:
+    async with session_of("scale") as session:
         assert (await session.infer(x(1))).item() == 2
         triton.kill()
         answers = [asyncio.create_task(session.infer(x(i), timeout_s=WAIT_S)) for i in range(30)]
@@ -87,10 +86,9 @@ async def test_stateless_session_just_goes_on_when_triton_is_killed_and_restarte
 
 
 async def test_stateful_session_is_told_what_is_lost_when_triton_is_killed_and_restarted(
-    client: Client, triton: TritonServer
+    session_of: SessionOf, triton: TritonServer
 ) -> None:
-    network = await create(client, triton, "total")
-    async with client.session(network) as session:
+    async with session_of("total") as session:
         for _ in range(5):
             _, before = await total(session, 1)
         triton.kill()
@@ -109,10 +107,9 @@ async def test_stateful_session_is_told_what_is_lost_when_triton_is_killed_and_r
 
 
 async def test_inputs_under_way_are_answered_once_when_triton_dies_under_them(
-    client: Client, triton: TritonServer, launched: LaunchedStack
+    session_of: SessionOf, client: Client, triton: TritonServer, launched: LaunchedStack
 ) -> None:
-    network = await create(client, triton, "total")
-    async with client.session(network) as session:
+    async with session_of("total") as session:
         await total(session, 1)
         slow = asyncio.create_task(total(session, 1000))
         later = [asyncio.create_task(total(session, 1)) for _ in range(5)]
@@ -126,10 +123,9 @@ async def test_inputs_under_way_are_answered_once_when_triton_dies_under_them(
 
 
 async def test_stateful_session_is_told_when_its_model_is_loaded_again(
-    client: Client, triton: TritonServer
+    session_of: SessionOf, triton: TritonServer
 ) -> None:
-    network = await create(client, triton, "total")
-    async with client.session(network) as session:
+    async with session_of("total") as session:
         await total(session, 1)
         await total(session, 1)
         await asyncio.to_thread(triton.load, "total")
@@ -141,10 +137,9 @@ async def test_stateful_session_is_told_when_its_model_is_loaded_again(
 
 
 async def test_stateless_session_waits_when_its_model_is_unloaded_and_loaded(
-    client: Client, triton: TritonServer
+    session_of: SessionOf, triton: TritonServer
 ) -> None:
-    network = await create(client, triton, "scale")
-    async with client.session(network) as session:
+    async with session_of("scale") as session:
         await asyncio.to_thread(triton.unload, "scale")
         answer = asyncio.create_task(session.infer(x(3), timeout_s=WAIT_S))
         await asyncio.to_thread(triton.load, "scale")
@@ -152,10 +147,9 @@ async def test_stateless_session_waits_when_its_model_is_unloaded_and_loaded(
 
 
 async def test_input_is_answered_with_an_error_when_its_model_stays_away(
-    client: Client, triton: TritonServer
+    session_of: SessionOf, triton: TritonServer
 ) -> None:
-    network = await create(client, triton, "count")
-    async with client.session(network) as session:
+    async with session_of("count") as session:
         await asyncio.to_thread(triton.unload, "count")
         try:
             with pytest.raises(InputFailed) as raised:
@@ -172,10 +166,9 @@ async def test_input_is_answered_with_an_error_when_its_model_stays_away(
 
 
 async def test_state_goes_on_when_the_worker_of_an_idle_session_is_killed(
-    client: Client, triton: TritonServer, launched: LaunchedStack
+    session_of: SessionOf, client: Client, launched: LaunchedStack
 ) -> None:
-    network = await create(client, triton, "total")
-    async with client.session(network) as session:
+    async with session_of("total") as session:
         for _ in range(7):
             _, before = await total(session, 1)
 
@@ -191,10 +184,9 @@ async def test_state_goes_on_when_the_worker_of_an_idle_session_is_killed(
 
 
 async def test_what_was_under_way_is_lost_and_counted_once_when_its_worker_is_killed(
-    client: Client, triton: TritonServer, launched: LaunchedStack
+    session_of: SessionOf, client: Client, launched: LaunchedStack
 ) -> None:
-    network = await create(client, triton, "total")
-    async with client.session(network) as session:
+    async with session_of("total") as session:
         for _ in range(3):
             _, before = await total(session, 1)
         worker = await worker_of(client, session)
@@ -210,10 +202,9 @@ async def test_what_was_under_way_is_lost_and_counted_once_when_its_worker_is_ki
 
 
 async def test_state_goes_on_when_its_worker_hands_over(
-    client: Client, triton: TritonServer, launched: LaunchedStack
+    session_of: SessionOf, client: Client, launched: LaunchedStack
 ) -> None:
-    network = await create(client, triton, "total")
-    async with client.session(network) as session:
+    async with session_of("total") as session:
         await total(session, 1)
         worker = await worker_of(client, session)
         answers = [asyncio.create_task(total(session, 1)) for _ in range(200)]
@@ -226,10 +217,9 @@ async def test_state_goes_on_when_its_worker_hands_over(
 
 
 async def test_parts_come_once_and_in_order_when_a_worker_is_killed_in_an_answer(
-    client: Client, triton: TritonServer, launched: LaunchedStack
+    session_of: SessionOf, client: Client, launched: LaunchedStack
 ) -> None:
-    network = await create(client, triton, "count")
-    async with client.session(network) as session:
+    async with session_of("count") as session:
         worker = await worker_of(client, session)
         seq = await session.send({"n": np.array([40], np.int32), "pause_ms": np.array([20], "i4")})
         outputs = []
@@ -249,10 +239,9 @@ async def test_parts_come_once_and_in_order_when_a_worker_is_killed_in_an_answer
 
 
 async def test_slow_answer_is_given_up_and_costs_the_state_when_the_model_has_one(
-    client: Client, triton: TritonServer
+    session_of: SessionOf,
 ) -> None:
-    network = await create(client, triton, "total")
-    async with client.session(network) as session:
+    async with session_of("total") as session:
         _, before = await total(session, 1)
         with pytest.raises(
             InputFailed, match=f"took longer than {COMPUTE_TIMEOUT_S:g} s"
@@ -267,10 +256,9 @@ async def test_slow_answer_is_given_up_and_costs_the_state_when_the_model_has_on
 
 
 async def test_slow_answer_is_given_up_alone_when_the_model_has_no_state(
-    client: Client, triton: TritonServer
+    session_of: SessionOf,
 ) -> None:
-    network = await create(client, triton, "scale")
-    async with client.session(network) as session:
+    async with session_of("scale") as session:
         slow = asyncio.create_task(session.infer(x(1000 * (COMPUTE_TIMEOUT_S + 0.5))))
         # Of another shape, so that Triton does not compute the two together.
         quick = asyncio.create_task(session.infer(x(1, 2)))
@@ -284,10 +272,9 @@ async def test_slow_answer_is_given_up_alone_when_the_model_has_no_state(
 
 
 async def test_answer_ends_with_an_error_when_it_is_cancelled_in_the_middle(
-    client: Client, triton: TritonServer
+    session_of: SessionOf,
 ) -> None:
-    network = await create(client, triton, "count")
-    async with client.session(network) as session:
+    async with session_of("count") as session:
         endless = {"n": np.array([100_000], np.int32), "pause_ms": np.array([5], np.int32)}
         with pytest.raises(AnswerTimeout):
             await session.infer_full(endless, timeout_s=0.3)

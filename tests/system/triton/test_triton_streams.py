@@ -10,15 +10,15 @@ import pytest
 from direct_contact.client import Client
 from direct_contact.client.errors import InputFailed
 from tests.support.triton import TritonServer, create, x
+from tests.system.triton.conftest import SessionOf
 
 WAIT_S = 30.0
 
 
 async def test_stateless_model_answers_in_order_when_inputs_are_pipelined(
-    client: Client, triton: TritonServer
+    session_of: SessionOf,
 ) -> None:
-    network = await create(client, triton, "scale")
-    async with client.session(network) as session:
+    async with session_of("scale") as session:
         inputs = [x(*range(i, i + 1 + i % 5)) for i in range(200)]
         answers = [answer async for answer in session.infer_many(inputs, window=64)]
         for given, answer in zip(inputs, answers, strict=True):
@@ -44,10 +44,9 @@ async def test_stateful_model_keeps_a_state_for_each_session(
 
 
 async def test_decoupled_model_answers_in_parts_of_which_the_last_is_marked(
-    client: Client, triton: TritonServer
+    session_of: SessionOf,
 ) -> None:
-    network = await create(client, triton, "count")
-    async with client.session(network) as session:
+    async with session_of("count") as session:
         for n in (3, 0, 1, 40):
             output = await session.infer_full({"n": np.array([n], np.int32)}, timeout_s=WAIT_S)
             parts = output.parts
@@ -62,10 +61,9 @@ async def test_decoupled_model_answers_in_parts_of_which_the_last_is_marked(
 
 
 async def test_texts_and_optional_inputs_pass_when_the_model_takes_them(
-    client: Client, triton: TritonServer
+    session_of: SessionOf,
 ) -> None:
-    network = await create(client, triton, "echo")
-    async with client.session(network) as session:
+    async with session_of("echo") as session:
         texts = np.array(["héllo", "", "a" * 3000], object)
         plain = await session.infer({"text": texts})
         # bytes.upper() leaves what is not ASCII as it is.
@@ -84,21 +82,17 @@ async def test_texts_and_optional_inputs_pass_when_the_model_takes_them(
     ],
 )
 async def test_wrong_input_is_refused_before_triton_sees_it(
-    client: Client, triton: TritonServer, given: dict[str, np.ndarray], message: str
+    session_of: SessionOf, given: dict[str, np.ndarray], message: str
 ) -> None:
-    network = await create(client, triton, "scale")
-    async with client.session(network) as session:
+    async with session_of("scale") as session:
         with pytest.raises(InputFailed, match=message) as raised:
             await session.infer(given)
         assert raised.value.code == "invalid_input"
         np.testing.assert_array_equal(await session.infer(x(4)), x(8))
 
 
-async def test_state_goes_on_when_an_input_fails_in_the_model(
-    client: Client, triton: TritonServer
-) -> None:
-    network = await create(client, triton, "total")
-    async with client.session(network) as session:
+async def test_state_goes_on_when_an_input_fails_in_the_model(session_of: SessionOf) -> None:
+    async with session_of("total") as session:
         # The first one fails: Triton began a sequence, and the session begins another one.
         with pytest.raises(InputFailed, match="a negative x"):
             await session.infer(x(-1))
@@ -109,11 +103,8 @@ async def test_state_goes_on_when_an_input_fails_in_the_model(
         assert session.stats.outcomes == ["new"]
 
 
-async def test_state_begins_anew_when_the_session_is_reset(
-    client: Client, triton: TritonServer
-) -> None:
-    network = await create(client, triton, "total")
-    async with client.session(network) as session:
+async def test_state_begins_anew_when_the_session_is_reset(session_of: SessionOf) -> None:
+    async with session_of("total") as session:
         before = await session.infer_full(x(5))
         await session.command("reset")
         after = await session.infer_full(x(6))
