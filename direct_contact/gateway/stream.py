@@ -25,7 +25,7 @@ from direct_contact.session import (
     after,
     before,
 )
-from direct_contact.session.close_codes import may_reconnect
+from direct_contact.session.close_codes import code_for, may_reconnect
 from foundation.clock import unix_ms
 from foundation.errors import DirectContactError, LimitExceeded, ProtocolViolation
 from protos.dc.internal.v1.envelope_pb2 import (
@@ -257,7 +257,7 @@ class Stream:
     def fail(self, error: DirectContactError, *, close_code: int | None = None) -> None:
         """Tell the client what went wrong, then close."""
         self._send(telling.failed(error_message(error)))
-        self.close(close_code or hub_close_code(error), f"{error.code}: {error.message}")
+        self.close(close_code or code_for(error), f"{error.code}: {error.message}")
 
     def close(self, code: int, reason: str) -> None:
         """Close the stream; `closed` follows."""
@@ -451,12 +451,3 @@ class Stream:
         if data and self._socket is not None:
             self._hub.stats.frames_out += 1
             self._socket.send(data)
-
-
-def hub_close_code(error: DirectContactError) -> CloseCode:
-    """The close code that goes with an error which ends a stream."""
-    if error.code == "credit_exceeded" or isinstance(error, ProtocolViolation):
-        return CloseCode.PROTOCOL
-    if isinstance(error, LimitExceeded):
-        return CloseCode.QUOTA
-    return CloseCode.UNAVAILABLE if error.retryable else CloseCode.GONE

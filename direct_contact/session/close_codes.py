@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from enum import IntEnum
 
+from foundation.errors import DirectContactError, LimitExceeded, ProtocolViolation
+
 
 class CloseCode(IntEnum):
     """4000 to 4499: reconnect. 4500 to 4999: don't."""
@@ -20,6 +22,15 @@ class CloseCode(IntEnum):
     GONE = 4502
     ATTACHED_ELSEWHERE = 4503
     QUOTA = 4504
+
+
+def code_for(error: DirectContactError) -> CloseCode:
+    """The code that goes with an error which ends a stream."""
+    if error.code == "credit_exceeded" or isinstance(error, ProtocolViolation):
+        return CloseCode.PROTOCOL
+    if isinstance(error, LimitExceeded):
+        return CloseCode.QUOTA
+    return CloseCode.UNAVAILABLE if error.retryable else CloseCode.GONE
 
 
 def may_reconnect(code: int | None) -> bool:
