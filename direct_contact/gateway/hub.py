@@ -63,9 +63,6 @@ class Hub:
         home: names the worker in this process, while it has room for the session; "": none.
     """
 
-    commands_unanswered: Final = 64
-    """Stream commands that may be unanswered in one session."""
-
     def __init__(
         self,
         *,

@@ -16,6 +16,7 @@ from direct_contact.gateway import replay, telling
 from direct_contact.gateway.placing import Answer, Placing, position
 from direct_contact.gateway.runs import RUN_BYTES, runs
 from direct_contact.gateway.sockets import Socket
+from direct_contact.gateway.unanswered import Unanswered
 from direct_contact.session import (
     CloseCode,
     Cursor,
@@ -27,7 +28,7 @@ from direct_contact.session import (
 )
 from direct_contact.session.close_codes import code_for, may_reconnect
 from foundation.clock import unix_ms
-from foundation.errors import DirectContactError, LimitExceeded, ProtocolViolation
+from foundation.errors import DirectContactError, ProtocolViolation
 from protos.dc.internal.v1.envelope_pb2 import (
     RELEASE_ENDED,
     RELEASE_MOVED,
@@ -81,7 +82,7 @@ class Stream:
         self._hub = hub
         self._socket: Socket | None = None
         self._hello_timer: asyncio.TimerHandle | None = None
-        self._commands: dict[str, bytes] = {}
+        self._commands = Unanswered()
         self._confirmed = False
         self._ending = False
         self._told = 0
@@ -157,7 +158,7 @@ class Stream:
         ):
             return
         if frame.HasField("command"):
-            self._keep_command(frame, data)
+            self._commands.keep(frame, data)
         self._pass_on(frame, data, whole=forward)
         if frame.HasField("bye"):
             self._end()
@@ -192,14 +193,6 @@ class Stream:
                         code="seq_gap",
                     )
         return self.machine.accept(first_seq=first, count=count, frame=data)
-
-    def _keep_command(self, frame: ClientFrame, data: bytes) -> None:
-        limit = self._hub.commands_unanswered
-        if len(self._commands) >= limit and frame.command.command_id not in self._commands:
-            raise LimitExceeded(f"command: {limit} may be unanswered, {limit + 1} are")
-        if frame.inputs:
-            data = ClientFrame(command=frame.command).SerializeToString()
-        self._commands[frame.command.command_id] = data
 
     def _on_hello(self, frame: ClientFrame) -> None:
         hello = frame.hello
@@ -369,7 +362,7 @@ class Stream:
         if item.dropped:
             machine.dropped.update(item.dropped)
         if item.command_id:
-            self._commands.pop(item.command_id, None)
+            self._commands.answered(item.command_id)
         if not item.next_seq:
             self._send(item.frame)
             return
@@ -400,8 +393,8 @@ class Stream:
 
     def _send_again(self, frames: Iterator[bytes]) -> None:
         # Commands wait for their inputs at the worker; behind them they would come too late.
-        for frame in self._commands.values():
-            self._forward(frame)
+        for command in self._commands:
+            self._forward(command)
         for frame in frames:
             self._forward(replay.without_dropped(frame, self.machine.dropped))
         # Whatever was lost, or came while there was no worker, may have held an acknowledgement.
