@@ -11,6 +11,7 @@ from typing import Any, Final
 from broker import placement, subjects
 from broker.links import Links
 from broker.port import Broker
+from broker.shared import Shared
 from direct_contact.gateway import admission
 from direct_contact.gateway.settings import GatewaySettings
 from direct_contact.gateway.sockets import Refusal, SocketHandler, UpgradeRequest
@@ -95,7 +96,7 @@ class Hub:
         )
         self._broker = broker
         self._home = home
-        self._by_worker: dict[str, set[Stream]] = {}
+        self._by_worker: Shared[Stream] = Shared()
         self._left = Pulse()
         self._background = Background(self._left.beat)
 
@@ -177,15 +178,11 @@ class Hub:
 
     def join(self, stream: Stream) -> None:
         """The stream is served by `stream.worker` now."""
-        self._by_worker.setdefault(stream.worker, set()).add(stream)
+        self._by_worker.add(stream.worker, stream)
 
     def leave(self, stream: Stream) -> None:
         """The stream is not served by `stream.worker` any more."""
-        streams = self._by_worker.get(stream.worker)
-        if streams is not None:
-            streams.discard(stream)
-            if not streams:
-                del self._by_worker[stream.worker]
+        self._by_worker.remove(stream.worker, stream)
 
     async def end(self, session: str, reason: str) -> None:
         """End a session that no worker serves now."""
@@ -227,12 +224,12 @@ class Hub:
 
     def gap(self, peer: str) -> None:
         """Items of a worker were lost: ask again for what its sessions still owe."""
-        for stream in tuple(self._by_worker.get(peer, ())):
+        for stream in self._by_worker.of(peer):
             stream.gap()
 
     def gone(self, peer: str, reason: str) -> None:
         """A worker died or froze: its sessions move."""
-        streams = self._by_worker.pop(peer, set())
+        streams = self._by_worker.forget(peer)
         if streams:
             logger.warning(
                 "worker gone", extra={"worker": peer, "sessions": len(streams), "reason": reason}
