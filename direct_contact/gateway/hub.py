@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Coroutine, Sequence
-from dataclasses import dataclass
 from typing import Any, Final
 
 from broker import placement, subjects
@@ -13,8 +12,10 @@ from broker.links import Links
 from broker.port import Broker
 from broker.shared import Shared
 from direct_contact.gateway import admission
+from direct_contact.gateway.serving import Serving
 from direct_contact.gateway.settings import GatewaySettings
 from direct_contact.gateway.sockets import Refusal, SocketHandler, UpgradeRequest
+from direct_contact.gateway.stats import GatewayStats
 from direct_contact.gateway.stream import Stream
 from direct_contact.session import CloseCode
 from foundation.background import Background
@@ -33,20 +34,6 @@ RECONNECTS_PER_S: Final = 200
 SHORTEST_DRAIN_S: Final = 0.1
 CLOSING_S: Final = 6.0
 """A client may take its time to answer a close; see `SocketLimits.close_timeout_s`."""
-
-
-@dataclass(slots=True)
-class GatewayStats:
-    """Plain counters of the frame path; the metrics collector reads them."""
-
-    frames_in: int = 0
-    frames_out: int = 0
-    inputs: int = 0
-    accepted: int = 0
-    refused: int = 0
-    stale_envelopes: int = 0
-    takeovers: int = 0
-    slow_readers: int = 0
 
 
 def _nowhere(_: SessionRecord) -> str:
@@ -96,7 +83,7 @@ class Hub:
         )
         self._broker = broker
         self._home = home
-        self._by_worker: Shared[Stream] = Shared()
+        self._by_worker: Shared[Serving] = Shared()
         self._left = Pulse()
         self._background = Background(self._left.beat)
 
@@ -164,36 +151,36 @@ class Hub:
         older = self.streams.get(stream.session)
         self.streams[stream.session] = stream
         if older is not None:
-            self.leave(older)
+            self.leave(older.serving)
             older.close(CloseCode.SUPERSEDED, "another connection took the session")
 
     def remove(self, stream: Stream) -> bool:
         """A stream closed. False: a newer one has the session already."""
-        self.leave(stream)
+        self.leave(stream.serving)
         if self.streams.get(stream.session) is not stream:
             return False
         del self.streams[stream.session]
         self._left.beat()
         return True
 
-    def join(self, stream: Stream) -> None:
-        """The stream is served by `stream.worker` now."""
-        self._by_worker.add(stream.worker, stream)
+    def join(self, serving: Serving) -> None:
+        """`serving.worker` serves its stream now."""
+        self._by_worker.add(serving.worker, serving)
 
-    def leave(self, stream: Stream) -> None:
-        """The stream is not served by `stream.worker` any more."""
-        self._by_worker.remove(stream.worker, stream)
+    def leave(self, serving: Serving) -> None:
+        """`serving.worker` does not serve its stream any more."""
+        self._by_worker.remove(serving.worker, serving)
 
     async def end(self, session: str, reason: str) -> None:
         """End a session that no worker serves now."""
         await self.store.end(session, epoch=None, reason=reason)
 
-    async def place(self, stream: Stream, avoid: frozenset[str]) -> str:
-        """A worker for the stream's session: the one at home, or see `placement.place`."""
-        record = stream.admitted.record
+    async def place(self, serving: Serving, avoid: frozenset[str]) -> str:
+        """A worker for the session: the one at home, or see `placement.place`."""
+        record = serving.admitted.record
         home = self._home(record)
         # Not to one that just served it, or was asked: it may have sent the session away.
-        if home and home != stream.worker:
+        if home and home != serving.worker:
             return home
         offer = await placement.place(
             self._broker, pool=record.pool, network=record.network_key, avoid=avoid
@@ -207,8 +194,8 @@ class Hub:
         streams = self.streams
         for item in items:
             stream = streams.get(item.session)
-            if stream is not None and stream.admitted.number == item.attachment:
-                stream.receive(peer, item)
+            if stream is not None and (serving := stream.serving).attachment == item.attachment:
+                serving.receive(peer, item)
                 continue
             self.stats.stale_envelopes += 1
             if not item.HasField("released"):
@@ -224,19 +211,19 @@ class Hub:
 
     def gap(self, peer: str) -> None:
         """Items of a worker were lost: ask again for what its sessions still owe."""
-        for stream in self._by_worker.of(peer):
-            stream.gap()
+        for serving in self._by_worker.of(peer):
+            serving.gap()
 
     def gone(self, peer: str, reason: str) -> None:
         """A worker died or froze: its sessions move."""
-        streams = self._by_worker.forget(peer)
-        if streams:
+        served = self._by_worker.forget(peer)
+        if served:
             logger.warning(
-                "worker gone", extra={"worker": peer, "sessions": len(streams), "reason": reason}
+                "worker gone", extra={"worker": peer, "sessions": len(served), "reason": reason}
             )
-        self.stats.takeovers += len(streams)
-        for stream in streams:
-            stream.worker_gone(reason)
+        self.stats.takeovers += len(served)
+        for serving in served:
+            serving.gone(reason)
 
     def shares(self, peer: str) -> bool:
         """True while sessions of this gateway are served by `peer`."""

@@ -13,7 +13,7 @@ from registry.live import digest
 
 if TYPE_CHECKING:
     from direct_contact.gateway.hub import Hub
-    from direct_contact.gateway.stream import Stream
+    from direct_contact.gateway.serving import Serving
 
 ATTACH_TRIES: Final = 4
 ATTACH_TIMEOUT_S: Final = 1.0
@@ -33,9 +33,9 @@ class Answer(Enum):
 
 
 class Placing:
-    """Finds a worker for one stream, and goes on until one serves.
+    """Finds a worker for one attachment, and goes on until one serves.
 
-    It does not know its stream: of a closed one nothing should wait for the garbage collector.
+    It keeps no `Serving`: of a closed stream nothing should wait for the garbage collector.
     """
 
     __slots__ = ("_answer", "_attempt", "_hub", "_task")
@@ -46,9 +46,9 @@ class Placing:
         self._answer: asyncio.Future[Answer] | None = None
         self._attempt = 0
 
-    def start(self, stream: Stream, worker: str) -> None:
+    def start(self, serving: Serving, worker: str) -> None:
         """Look for a worker; `worker` is asked first, "" asks for offers."""
-        self._task = self._hub.spawn(self._place(stream, worker))
+        self._task = self._hub.spawn(self._place(serving, worker))
 
     def stop(self) -> None:
         """The stream is closed."""
@@ -69,11 +69,11 @@ class Placing:
         self._answer.set_result(answer)
         return True
 
-    async def _place(self, stream: Stream, worker: str) -> None:
+    async def _place(self, serving: Serving, worker: str) -> None:
         hub = self._hub
         # On the first attach, `worker` is whom the store names as the owner: it may hold the
         # session, and then it must not be taken from it.
-        take = bool(worker) and stream.machine.state is not ServerState.ATTACHING
+        take = bool(worker) and serving.machine.state is not ServerState.ATTACHING
         give_up_at = hub.now() + hub.settings.gateway_placement_timeout_s
         avoid: set[str] = set()
         pause_s = PAUSE_S
@@ -82,17 +82,17 @@ class Placing:
             failure = Unavailable("no worker could take the session just now", code="no_worker")
             try:
                 if not worker:
-                    worker, take = await hub.place(stream, frozenset(avoid)), True
-                answer = await self._attach(stream, worker, take=take)
+                    worker, take = await hub.place(serving, frozenset(avoid)), True
+                answer = await self._attach(serving, worker, take=take)
             except DirectContactError as error:
                 if not isinstance(error, Unavailable):
-                    stream.fail(error)
+                    serving.client.fail(error)
                     return
                 failure = error
             if answer is Answer.ATTACHED:
                 return
-            if answer is Answer.NO_WORKER and self._may_give_up(stream, give_up_at):
-                stream.fail(failure, close_code=CloseCode.UNAVAILABLE)
+            if answer is Answer.NO_WORKER and self._may_give_up(serving, give_up_at):
+                serving.client.fail(failure, close_code=CloseCode.UNAVAILABLE)
                 return
             if answer is Answer.GONE:
                 avoid.add(worker)
@@ -102,28 +102,28 @@ class Placing:
             if answer is Answer.UNKNOWN:
                 continue
             if answer is Answer.NO_WORKER:
-                stream.tell_waiting()
+                serving.tell_waiting()
             await asyncio.sleep(pause_s)
             pause_s = min(pause_s * 1.6, PAUSE_LONGEST_S)
 
-    def _may_give_up(self, stream: Stream, give_up_at: float) -> bool:
+    def _may_give_up(self, serving: Serving, give_up_at: float) -> bool:
         # A session that was served before waits for a worker as long as its client does.
-        attaching = stream.machine.state is ServerState.ATTACHING
+        attaching = serving.machine.state is ServerState.ATTACHING
         return attaching and self._hub.now() > give_up_at
 
-    async def _attach(self, stream: Stream, worker: str, *, take: bool) -> Answer:
+    async def _attach(self, serving: Serving, worker: str, *, take: bool) -> Answer:
         hub = self._hub
-        stream.worker = worker
-        hub.join(stream)
+        serving.worker = worker
+        hub.join(serving)
         self._attempt += 1
         # Once it is answered the worker may let go, and the next attempt begin, before this wakes.
         due = self._answer = asyncio.get_running_loop().create_future()
-        attach = self._request(stream, take)
+        attach = self._request(serving, take)
         answer = Answer.GONE
         try:
             for _ in range(ATTACH_TRIES):
                 # The broker may lose one; the worker bears a repetition.
-                stream.to_worker(ToWorker(attach=attach))
+                serving.send(ToWorker(attach=attach))
                 done, _ = await asyncio.wait((due,), timeout=ATTACH_TIMEOUT_S)
                 if done:
                     answer = due.result()
@@ -132,11 +132,11 @@ class Placing:
             if self._answer is due:
                 self._answer = None
         if answer is not Answer.ATTACHED:
-            hub.leave(stream)
+            hub.leave(serving)
         return answer
 
-    def _request(self, stream: Stream, take: bool) -> Attach:
-        machine, admitted = stream.machine, stream.admitted
+    def _request(self, serving: Serving, take: bool) -> Attach:
+        machine, admitted = serving.machine, serving.admitted
         return Attach(
             record=admitted.record.to_json(),
             acknowledged=position(machine.acknowledged),

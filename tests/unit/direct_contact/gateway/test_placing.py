@@ -80,4 +80,4 @@ async def test_stream_moves_when_its_worker_lets_go_in_the_turn_in_which_it_atta
     asked = await second.asked()
     second.attached(asked, epoch=2)
     assert stream.machine.state is ServerState.OPEN
-    assert stream.worker == "second"
+    assert stream.serving.worker == "second"

@@ -18,7 +18,7 @@ INPUT = ClientFrame(inputs=[Input(seq=1)]).SerializeToString()
 async def stream(hub: Hub) -> Stream:
     """One whose worker serves it, and which took no input yet."""
     stream = Stream(hub, Attachment(RECORD, 1, "token", "worker", 1, "", first=True))
-    stream.worker = "worker"
+    stream.serving.worker = "worker"
     stream.machine.hello(seq=0, part=0, last=False, oldest_retained_seq=0, epoch=0)
     stream.machine.attached(
         epoch=1, wanted_seq=1, durable_seq=0, window_seq=8, window_bytes=1024, lost_to=0
