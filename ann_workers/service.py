@@ -164,7 +164,7 @@ class Worker:
             self._directory,
             length_s=own.worker_lease_ms / 1000,
             describe=lambda: self._describe(host),
-            on_regained=host.regain,
+            on_regained=host.keeping.regain,
             on_good=host.answer_again,
         )
         host.outbox = Outbox(
@@ -228,7 +228,7 @@ class Worker:
             running = [
                 tasks.create_task(host.links.run(), name="links"),
                 tasks.create_task(host.checkpoints.run(), name="checkpoints"),
-                tasks.create_task(host.keep(), name="keep"),
+                tasks.create_task(host.keeping.run(), name="keep"),
                 tasks.create_task(host.lease.run(), name="lease"),
                 tasks.create_task(beat(health), name="beat"),
                 tasks.create_task(

@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final, Protocol
 
 from ann_workers.backends.port import State
+from ann_workers.hosting.keeping import Keeping
 from ann_workers.hosting.networks import Networks
 from ann_workers.hosting.session import HeldSession, Lane
 from foundation.errors import Conflict, InvalidInput, Unavailable
@@ -37,12 +38,10 @@ class SessionHost(Protocol):
     """What commands need of their host."""
 
     networks: Networks
+    keeping: Keeping
 
     async def checkpoint(self, session: HeldSession) -> bool:
         """Make the session durable as it is."""
-
-    async def keep_pause(self, session: HeldSession) -> None:
-        """Write down whether the session is paused, where no checkpoint does."""
 
     async def hand_over(self, session: HeldSession, target: str) -> None:
         """Give the session to another worker."""
@@ -124,7 +123,7 @@ async def _keep(host: SessionHost, session: HeldSession) -> None:
     if session.machine.stateful:
         await _make_durable(host, session)
     else:
-        await host.keep_pause(session)
+        await host.keeping.pause(session)
 
 
 async def _pause(host: SessionHost, session: HeldSession, _: Arguments) -> dict[str, Any]:

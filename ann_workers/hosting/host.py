@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
-from collections.abc import Coroutine, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import repeat
-from typing import Any
 
 from google.protobuf.message import DecodeError
 
@@ -15,6 +13,7 @@ from ann_workers.backends.port import State
 from ann_workers.hosting.checkpoints import Checkpointer
 from ann_workers.hosting.command_desk import CommandDesk
 from ann_workers.hosting.engine import Engine
+from ann_workers.hosting.keeping import Keeping
 from ann_workers.hosting.lease import Lease
 from ann_workers.hosting.networks import Networks
 from ann_workers.hosting.outbox import Outbox
@@ -50,7 +49,7 @@ from protos.dc.v1.stream_pb2 import (
     NoticeKind,
     ServerFrame,
 )
-from registry.live import Hold, Seat, SessionStore
+from registry.live import Seat, SessionStore
 
 logger = logging.getLogger(__name__)
 
@@ -96,6 +95,7 @@ class Host:
         """Beats when sessions reach an input boundary, or their checkpoints are written."""
         self.background = Background()
         self.desk = CommandDesk(self)
+        self.keeping = Keeping(self)
         self._by_gateway: dict[str, set[HeldSession]] = {}
         self._ending: set[str] = set()
         """Sessions that are over, until the store knows."""
@@ -238,22 +238,6 @@ class Host:
         session.careful = False
         self.outbox.mark(session, progress=True)
 
-    async def regain(self) -> None:
-        """The lease was lost and is good again: keep only what nobody took meanwhile.
-
-        Redis may have lost its data: checkpoints are written for sessions that stand still too.
-
-        Raises:
-            Unavailable: the store does not answer.
-        """
-        await self.touch(list(self.sessions.values()))
-        kept = [
-            s for s in self.sessions.values() if s.machine.checkpoint_seq and s.machine.stateful
-        ]
-        await self.boundary.until(lambda: not any(session.checkpointing for session in kept))
-        if not await self.checkpoints.write(kept):
-            raise Unavailable("checkpoints were not written again")
-
     def answer_again(self) -> None:
         """The lease is good again: what waited leaves."""
         self.outbox.flush()
@@ -272,26 +256,6 @@ class Host:
         """Make the session durable as it is. False: it could not be written."""
         await self.boundary.until(lambda: not session.checkpointing)
         return not session.closed and await self.checkpoints.write([session])
-
-    async def keep_pause(self, session: HeldSession) -> None:
-        """Write down whether the session is paused, where no checkpoint does.
-
-        Raises:
-            Unavailable: the store does not answer, or another worker owns the session.
-        """
-        [owned] = await self.store.touch([self._claim(session)])
-        if not owned:
-            self.fenced(session)
-            raise Unavailable("the session moved away; repeat the command", code="moved")
-
-    def _claim(self, session: HeldSession) -> Hold:
-        return Hold(
-            record=session.record,
-            epoch=session.epoch,
-            worker=self.name,
-            seat=session.seat,
-            paused=session.paused,
-        )
 
     def release(self, session: HeldSession, state: State | None) -> None:
         """Nobody will use this state of the session; where it is kept elsewhere, it is freed."""
@@ -409,44 +373,3 @@ class Host:
         self.outbox.flush()
         self.let_go(session, Released(release=RELEASE_MOVED, target=target))
         await self.store.release(session.id, session.epoch)
-
-    # ------------------------------------------------------------ time
-
-    async def keep(self) -> None:
-        """Keep owned sessions alive in the store and end those whose client did not come back."""
-        while True:
-            await asyncio.sleep(1.0)
-            for session in tuple(self.sessions.values()):
-                # Looked at one by one: its client may come back while others are ended.
-                away_s = 0.0 if session.attached else self.now() - session.detached_at
-                if away_s > session.record.resume_ttl_s:
-                    await self._quietly(self.end(session, "its client did not come back in time"))
-            now = self.now()
-            due = [
-                session
-                for session in self.sessions.values()
-                if now - session.touched_at > session.record.resume_ttl_s / 3
-            ]
-            await self._quietly(self.touch(due))
-
-    @staticmethod
-    async def _quietly(work: Coroutine[Any, Any, None]) -> None:
-        try:
-            await work
-        except DirectContactError as error:
-            logger.warning("%s: %s", error.code, error.message)
-
-    async def touch(self, sessions: list[HeldSession]) -> None:
-        """Refresh the sessions' time to live; those that another worker owns are dropped.
-
-        Raises:
-            Unavailable: the store does not answer.
-        """
-        for start in range(0, len(sessions), 256):
-            some = sessions[start : start + 256]
-            answers = await self.store.touch([self._claim(session) for session in some])
-            for session, owned in zip(some, answers, strict=True):
-                session.touched_at = self.now()
-                session.careful = False
-                if not owned:
-                    self.fenced(session)
