@@ -71,13 +71,13 @@ class WorkerMetrics(Collector):
     def _counters(host: Host) -> dict[str, tuple[str, int]]:
         links, checkpoints = host.links.counters, host.checkpoints.stats
         return {
-            "inputs": ("Inputs that came", host.stats.inputs),
+            "inputs": ("Inputs that came", host.inbox.inputs),
             "outputs": ("Outputs that left", host.outbox.outputs),
             "failed_inputs": ("Inputs answered with an error", host.engine.stats.failed),
             "threaded_batches": ("Batches computed in the thread", host.engine.stats.threaded),
             "stale_envelopes": (
                 "Items of an old epoch or attachment, dropped",
-                host.stats.stale_envelopes,
+                host.inbox.stale_envelopes,
             ),
             "fenced_sessions": ("Sessions lost to a newer owner", host.stats.fenced),
             "takeovers": ("Sessions taken over from a checkpoint", host.taking.stats.takeovers),

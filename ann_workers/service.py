@@ -157,7 +157,7 @@ class Worker:
             inbox=subjects.worker_in(name),
             outbox=subjects.gateway_out,
             undelivered=lambda gateway: subjects.worker_undelivered(name, gateway),
-            owner=host,
+            owner=host.inbox,
             silence_s=SILENCE_S,
         )
         host.lease = Lease(  # its callbacks run after the parts below are there

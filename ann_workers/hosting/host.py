@@ -1,18 +1,15 @@
-"""All sessions of one worker: what comes over the links goes to the right one."""
+"""All sessions of one worker: held, attached, let go; and the parts that serve them."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import repeat
-
-from google.protobuf.message import DecodeError
 
 from ann_workers.backends.port import State
 from ann_workers.hosting.checkpoints import Checkpointer
 from ann_workers.hosting.command_desk import CommandDesk
 from ann_workers.hosting.engine import Engine
+from ann_workers.hosting.inbox import Inbox
 from ann_workers.hosting.keeping import Keeping
 from ann_workers.hosting.lease import Lease
 from ann_workers.hosting.networks import Networks
@@ -20,18 +17,13 @@ from ann_workers.hosting.outbox import Outbox
 from ann_workers.hosting.parking import Parking
 from ann_workers.hosting.remote import Remote
 from ann_workers.hosting.session import HeldSession
-from ann_workers.hosting.taking import Taking, due_after
-from ann_workers.session import Accepted
-from broker.frame_items import FrameToWorker
-from broker.input_frames import read_client_frame
+from ann_workers.hosting.taking import Taking
 from broker.links import Links
 from broker.messages import error_message
+from broker.shared import Shared
 from foundation.background import Background
 from foundation.clock import Monotonic, monotonic
-from foundation.errors import (
-    DirectContactError,
-    Unavailable,
-)
+from foundation.errors import DirectContactError, Unavailable
 from foundation.pulse import Pulse
 from protos.dc.internal.v1.envelope_pb2 import (
     RELEASE_ENDED,
@@ -42,13 +34,7 @@ from protos.dc.internal.v1.envelope_pb2 import (
     ToGateway,
     ToWorker,
 )
-from protos.dc.v1.stream_pb2 import (
-    ClientFrame,
-    Input,
-    Notice,
-    NoticeKind,
-    ServerFrame,
-)
+from protos.dc.v1.stream_pb2 import Notice, NoticeKind, ServerFrame
 from registry.live import Seat, SessionStore
 
 logger = logging.getLogger(__name__)
@@ -58,15 +44,13 @@ logger = logging.getLogger(__name__)
 class HostStats:
     """Plain counters, for metrics."""
 
-    inputs: int = 0
-    stale_envelopes: int = 0
     fenced: int = 0
     ended: int = 0
     moved: int = 0
 
 
 class Host:
-    """Owns sessions. `LinkOwner` of the worker's links; `SessionHost` of its commands."""
+    """Owns sessions. What each part needs of it stands there, as a `Protocol`."""
 
     def __init__(
         self,
@@ -82,6 +66,10 @@ class Host:
         self.now = clock
         self.stats = HostStats()
         self.sessions: dict[str, HeldSession] = {}
+        self.by_gateway: Shared[HeldSession] = Shared()
+        """Of them, those that are attached."""
+        self.ending: set[str] = set()
+        """Sessions that are over, until the store knows."""
         # Joined by the composition root: they and the host need each other.
         self.links: Links
         self.engine: Engine
@@ -95,133 +83,8 @@ class Host:
         """Beats when sessions reach an input boundary, or their checkpoints are written."""
         self.background = Background()
         self.desk = CommandDesk(self)
+        self.inbox = Inbox(self)
         self.keeping = Keeping(self)
-        self._by_gateway: dict[str, set[HeldSession]] = {}
-        self._ending: set[str] = set()
-        """Sessions that are over, until the store knows."""
-
-    # ------------------------------------------------------------ what the links tell
-
-    def receive(self, peer: str, items: Sequence[ToWorker]) -> None:
-        """Hand each item to its session."""
-        sessions = self.sessions
-        now = self.now()
-        for item in items:
-            session = sessions.get(item.session)
-            if session is None and item.session in self._ending:
-                # Its gateway hears of the end in a moment; a new one asks again.
-                continue
-            if item.HasField("attach"):
-                self.taking.attach(peer, item, session)
-            elif session is None:
-                if not item.HasField("detach"):
-                    self.refuse(peer, item, RELEASE_UNKNOWN)
-            elif item.attachment != session.attachment or item.epoch != session.epoch:
-                self.stats.stale_envelopes += 1
-            elif item.frame:
-                if not session.attached:
-                    self._found_again(session)
-                self._on_frame(session, item, now)
-            elif item.HasField("detach"):
-                self.detach(session)
-                if item.detach.final:
-                    self.parking.park(session)
-            elif item.HasField("send_after"):
-                # What the gateway misses may have been a wish for inputs.
-                self._ask_again(session)
-                session.machine.send_again(due_after(item.send_after))
-                self.outbox.mark(session, progress=True)
-
-    def gap(self, peer: str) -> None:
-        """Items of a gateway were lost: ask for the inputs again."""
-        for session in tuple(self._by_gateway.get(peer, ())):
-            # Inputs may be missing here, and a wish for outputs may be.
-            self._ask_again(session)
-            session.machine.send_again()
-            self.outbox.mark(session, progress=True)
-
-    def gone(self, peer: str, reason: str) -> None:
-        """A gateway died: its clients will come back through another one."""
-        sessions = self._by_gateway.get(peer, set())
-        if sessions:
-            logger.warning(
-                "gateway gone", extra={"gateway": peer, "sessions": len(sessions), "reason": reason}
-            )
-        for session in tuple(sessions):
-            self.detach(session)
-
-    def _found_again(self, session: HeldSession) -> None:
-        # Its gateway counted as gone, and is not: nothing follows a Detach of that attachment.
-        logger.info("a gateway that counted as gone is heard", extra={"session": session.id})
-        self.adopt(session, session.seat)
-        session.machine.send_again()
-        self.outbox.mark(session, progress=True)
-
-    def shares(self, peer: str) -> bool:
-        """True while sessions are attached through `peer`."""
-        return peer in self._by_gateway
-
-    # ------------------------------------------------------------ frames
-
-    def _on_frame(self, session: HeldSession, item: ToWorker | FrameToWorker, now: float) -> None:
-        frame = item.parsed if isinstance(item, FrameToWorker) else None
-        if frame is None:
-            try:
-                frame = read_client_frame(item.frame)
-            except DecodeError:
-                logger.warning("a gateway passed on what is not a ClientFrame")
-                return
-        machine = session.machine
-        inputs = frame.inputs
-        taken = bool(inputs) and self._on_inputs(session, inputs, now)
-        if frame.HasField("ack"):
-            ack = frame.ack
-            machine.acknowledge(due_after(ack))
-            self._tell_credit(session)
-        if taken:
-            self.stats.inputs += len(inputs)
-            self.engine.schedule(session)
-        elif not inputs and not frame.HasField("ack"):
-            self._on_control(session, frame)
-            return
-        if frame.HasField("cancel") or frame.HasField("command") or frame.HasField("bye"):
-            self._on_control(session, frame)
-
-    def _on_inputs(self, session: HeldSession, inputs: Sequence[Input], now: float) -> bool:
-        """True: some were taken."""
-        machine = session.machine
-        if machine.accept_all([item.seq for item in inputs]):
-            session.queue.extend(zip(inputs, repeat(now)))
-            return True
-        taken = False
-        for item in inputs:
-            match machine.accept(item.seq):
-                case Accepted.TAKEN:
-                    session.queue.append((item, now))
-                    taken = True
-                case Accepted.GAP:
-                    self._ask_again(session)
-                    break
-        return taken
-
-    def _on_control(self, session: HeldSession, frame: ClientFrame) -> None:
-        if frame.HasField("cancel"):
-            seq = frame.cancel.seq
-            if session.machine.computed_seq < seq < session.machine.next_seq:
-                session.cancelled.add(seq)
-                self.remote.cancel(session, seq)
-        if frame.HasField("command"):
-            self.desk.take(session, frame.command, None)
-        if frame.HasField("bye"):
-            self.background.spawn(self.end(session, "closed by the client"))
-
-    def _tell_credit(self, session: HeldSession) -> None:
-        machine = session.machine
-        if machine.window_seq - session.progress_sent[1] >= machine.window_inputs // 4:
-            self.outbox.mark(session, progress=True)
-
-    def _ask_again(self, session: HeldSession) -> None:
-        self.outbox.send(session, ToGateway(send_from=session.machine.next_seq))
 
     # ------------------------------------------------------------ what the parts tell
 
@@ -274,7 +137,7 @@ class Host:
         self.parking.back(session)
         session.seat = seat
         session.attached = True
-        self._by_gateway.setdefault(seat.gateway, set()).add(session)
+        self.by_gateway.add(seat.gateway, session)
 
     def resume(self, session: HeldSession) -> None:
         """Answer and compute for a session that was just attached."""
@@ -290,11 +153,7 @@ class Host:
 
     def _leave_gateway(self, session: HeldSession) -> None:
         session.attached = False
-        sessions = self._by_gateway.get(session.gateway)
-        if sessions is not None:
-            sessions.discard(session)
-            if not sessions:
-                del self._by_gateway[session.gateway]
+        self.by_gateway.remove(session.gateway, session)
 
     def refuse(
         self,
@@ -347,14 +206,14 @@ class Host:
             return
         attached = session.attached
         self.outbox.flush()
-        self._ending.add(session.id)
+        self.ending.add(session.id)
         self.let_go(session, None)
         self.release(session, session.state)
         self.stats.ended += 1
         try:
             await self.store.end(session.id, epoch=session.epoch, reason=reason)
         finally:
-            self._ending.discard(session.id)
+            self.ending.discard(session.id)
             if attached:
                 # Who hears of the end may rely on it: its network can be deleted now.
                 self.outbox.send(session, ToGateway(released=Released(release=RELEASE_ENDED)))

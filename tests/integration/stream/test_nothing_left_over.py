@@ -56,7 +56,7 @@ def worker_left(process: Process) -> dict[str, int]:
     host = process.host
     return {
         "sessions": len(host.sessions),
-        "gateways": len(host._by_gateway),
+        "gateways": len(host.by_gateway),
         "background": len(host.background),
         "absent": len(host.parking),
         "absent bytes": host.parking.bytes,

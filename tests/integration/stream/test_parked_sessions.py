@@ -45,7 +45,7 @@ async def test_longest_absent_sessions_are_parked_when_the_budget_is_spent(
         host = stack.processes[0].host
         records = [await stack.add_session(network) for _ in range(6)]
         tokens = [await leave(stack, record, 100) for record in records]
-        await until(lambda: len(host.parking) < len(records) and not host._by_gateway)
+        await until(lambda: len(host.parking) < len(records) and not host.by_gateway)
         assert host.parking.bytes <= 128 * 1024
         kept = len(host.sessions)
         assert 0 < kept < len(records)

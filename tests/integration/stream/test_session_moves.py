@@ -134,7 +134,7 @@ async def test_session_goes_on_when_its_worker_took_the_gateway_for_gone(stack: 
         await link.greet()
         await link.send(inputs=inputs(rows[:30]))
         outputs, _ = await collect(link, 30)
-        worker.host.gone(gateway.name, "a restarted broker said so")
+        worker.host.inbox.gone(gateway.name, "a restarted broker said so")
         await link.send(inputs=inputs(rows[30:], first=31))
         rest, _ = await collect(link, 30)
         assert (await stack.store.read([record.id]))[0].epoch == 1
