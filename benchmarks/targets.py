@@ -17,7 +17,8 @@ from benchmarks.load.rest import door_of
 from benchmarks.references.computing import SPEC_VARIABLE
 from direct_contact.client.rest import RestConnection
 from foundation.errors import Conflict
-from launcher.embedded.nats import nats_answers, nats_command
+from launcher.embedded.cores import usable_cores
+from launcher.embedded.nats import nats_answers, nats_command, nats_cores, nats_environment
 from launcher.embedded.ports import LOOPBACK, free_port
 from launcher.embedded.tether import tethered
 from launcher.supervisor import Line, Role, Stack, StackOptions, running
@@ -98,10 +99,12 @@ def same_door(door: Door) -> Callable[[int], Awaitable[Sequence[Door]]]:
 
 @contextlib.asynccontextmanager
 async def nats_server(directory: Path) -> AsyncIterator[tuple[asyncio.subprocess.Process, int]]:
-    """A NATS server of its own, as (process, port)."""
+    """A NATS server of its own, as (process, port); started as ours is."""
     port = free_port(LOOPBACK)
+    cores = nats_cores(usable_cores())
     process = await asyncio.create_subprocess_exec(
-        *tethered(nats_command(directory, port)),
+        *tethered(nats_command(directory, port), cores=cores),
+        env={**os.environ, **nats_environment(cores)},
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.DEVNULL,
         stderr=asyncio.subprocess.DEVNULL,

@@ -15,31 +15,34 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 _PR_SET_PDEATHSIG = 1
 _SIGKILL = 9
 
 
-def tethered(command: Sequence[str]) -> list[str]:
-    """The command that runs `command` tied to this process.
+def tethered(command: Sequence[str], *, cores: Collection[int] = ()) -> list[str]:
+    """The command that runs `command` tied to this process, on these cores alone; (): on any.
 
     The tie holds while the *thread* that starts the command lives: start it from the thread that
     runs the event loop.
     """
     if not sys.platform.startswith("linux"):
         return list(command)
-    return [sys.executable, "-I", "-S", __file__, str(os.getpid()), *command]
+    numbers = ",".join(map(str, sorted(cores)))
+    return [sys.executable, "-I", "-S", __file__, str(os.getpid()), numbers, *command]
 
 
-def _become(parent: int, command: Sequence[str]) -> None:
+def _become(parent: int, cores: str, command: Sequence[str]) -> None:
     import ctypes
 
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, _SIGKILL, 0, 0, 0)
     if os.getppid() != parent:  # It died before we asked.
         os._exit(1)
+    if cores:
+        os.sched_setaffinity(0, map(int, cores.split(",")))
     os.execvp(command[0], list(command))  # noqa: S606  # a list, and no shell is wanted
 
 
 if __name__ == "__main__":
-    _become(int(sys.argv[1]), sys.argv[2:])
+    _become(int(sys.argv[1]), sys.argv[2], sys.argv[3:])

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 
 from foundation.urls import without_credentials
 from launcher.embedded.binaries import nats_server_binary, redis_server_binary
-from launcher.embedded.nats import nats_answers, nats_command, nats_environment
+from launcher.embedded.cores import usable_cores
+from launcher.embedded.nats import nats_answers, nats_command, nats_cores, nats_environment
 from launcher.embedded.ports import LOOPBACK
 from launcher.embedded.redis import redis_answers, redis_command
 from launcher.supervisor.datadir import DataDir
@@ -68,8 +68,9 @@ class Commands:
         async def ready_as(_pid: int) -> str:
             return "nats" if await nats_answers(LOOPBACK, port) else ""
 
-        environment = {**nats_environment(os.cpu_count() or 1), **self._options.environment}
-        return Launch("nats", command, environment, ready_as)
+        cores = nats_cores(usable_cores())
+        environment = {**nats_environment(cores), **self._options.environment}
+        return Launch("nats", command, environment, ready_as, cores)
 
     def redis(self) -> Launch:
         """Redis with its append-only file in the data directory."""

@@ -8,7 +8,7 @@ import signal
 import subprocess
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -39,6 +39,8 @@ class Launch:
     environment: Mapping[str, str]
     ready_as: Callable[[int], Awaitable[str]]
     """Asked with the pid until it answers the name under which the process is ready."""
+    cores: Collection[int] = ()
+    """Where it runs; (): anywhere."""
 
 
 class SupervisedProcess:
@@ -161,7 +163,7 @@ class SupervisedProcess:
     async def _run_once(self) -> None:
         launch = self._launch()
         process = await asyncio.create_subprocess_exec(
-            *tethered(launch.command),
+            *tethered(launch.command, cores=launch.cores),
             env=dict(launch.environment),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,

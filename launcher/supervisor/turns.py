@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 
+from launcher.embedded.cores import usable_cores
 from launcher.supervisor.failures import StartFailed
 from launcher.supervisor.process import SupervisedProcess
 
@@ -21,7 +21,7 @@ class Turns:
     """Lends turns: one for each core, less the one on which REST loads without a turn."""
 
     def __init__(self, cores: int | None = None, *, longest_s: float = LONGEST_TURN_S) -> None:
-        self._free = asyncio.Semaphore(max(1, (cores or _cores()) - 1))
+        self._free = asyncio.Semaphore(max(1, (cores or len(usable_cores())) - 1))
         self._longest_s = longest_s
 
     async def run(self, process: SupervisedProcess) -> None:
@@ -30,9 +30,3 @@ class Turns:
             life.create_task(process.run(), name=process.label)
             with contextlib.suppress(StartFailed):
                 await process.wait_ready(timeout_s=self._longest_s)
-
-
-def _cores() -> int:
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
