@@ -67,6 +67,7 @@ def _work(finding: Finding) -> dict[str, Any]:
             for who, samples in finding.samples.items()
         },
         "skipped": finding.skipped,
+        "failed": dict(finding.failed),
         "goals": [
             {
                 "who": judged.goal.who,

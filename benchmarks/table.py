@@ -53,7 +53,7 @@ def render(findings: Sequence[Finding]) -> Table:
                 if (who, name) in summaries
             ]
             table.add_row(
-                f"  {who}",
+                f"  {who}{_failed(finding, who)}",
                 "\n".join(figures),
                 _by_process(finding.server_us(who)),
                 _generator(summaries, who),
@@ -100,6 +100,12 @@ def _multiple(finding: Finding, summaries: dict[tuple[str, str], Summary], who: 
     if who == base or mine is None or theirs is None or not theirs.median:
         return []
     return [f"[dim]{name}: {mine.median / theirs.median:.3g} × {base}[/dim]"]
+
+
+def _failed(finding: Finding, who: str) -> str:
+    """That a server did not bear the load each time."""
+    count = finding.failed[who]
+    return f"\n  [dim]{count} measurements failed, repeated[/dim]" if count else ""
 
 
 def _judged(judged: Judged) -> str:

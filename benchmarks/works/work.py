@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
@@ -41,6 +42,8 @@ class Variant:
 
     name: str
     measure: Callable[[], Awaitable[Sample]]
+    attempts: int = 2
+    """A measurement that fails is repeated, up to so many in a round."""
 
 
 Prepare = Callable[[Context], AbstractAsyncContextManager[Sequence[Variant]]]
@@ -77,6 +80,8 @@ class Finding:
     samples: dict[str, list[Sample]] = field(default_factory=dict)
     skipped: dict[str, str] = field(default_factory=dict)
     """Why a variant has no figures."""
+    failed: Counter[str] = field(default_factory=Counter)
+    """How many measurements of a variant failed, for whatever reason."""
     took_s: float = 0.0
 
     def summaries(self) -> dict[tuple[str, str], Summary]:
@@ -102,17 +107,21 @@ class Finding:
         }
 
 
-async def _twice(variant: Variant) -> Sample:
-    try:
-        return await variant.measure()
-    except LoadFailed:
-        return await variant.measure()
+async def _measured(variant: Variant, finding: Finding) -> Sample:
+    for attempt in range(1, variant.attempts + 1):
+        try:
+            return await variant.measure()
+        except LoadFailed:
+            finding.failed[variant.name] += 1
+            if attempt == variant.attempts:
+                raise
+    raise AssertionError("a variant has at least one attempt")
 
 
 async def measure(work: Work, context: Context) -> Finding:
     """Run the rounds: A B C A B C …, so that a disturbance meets all variants alike.
 
-    A measurement that fails is repeated once; then its variant is left out, with the reason.
+    A variant that fails in every attempt of a round is left out, with the reason.
     """
     finding = Finding(work)
     started_at = time.monotonic()
@@ -126,7 +135,7 @@ async def measure(work: Work, context: Context) -> Finding:
                     continue
                 context.say(f"{work.name}: round {number + 1} of {rounds}, {variant.name}")
                 try:
-                    sample = await _twice(variant)
+                    sample = await _measured(variant, finding)
                 except (LoadFailed, DirectContactError) as error:
                     finding.skipped[variant.name] = str(error)
                     finding.samples.pop(variant.name, None)

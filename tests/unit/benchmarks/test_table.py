@@ -55,3 +55,23 @@ async def test_measure_interleaves_when_there_are_several_variants(tmp_path: Pat
     told = as_json([finding], {"rounds": 3})["works"][0]
     assert told["variants"]["ours"]["figures"]["answers/s"]["values"] == (3001.0, 3005.0, 3007.0)
     assert told["goals"][0]["verdict"] == "met"
+
+
+async def test_measure_repeats_a_variant_that_fails_now_and_then_when_it_may(
+    tmp_path: Path,
+) -> None:
+    outcomes = iter([False, False, True, True, False, True])
+
+    async def shaky() -> Sample:
+        if next(outcomes):
+            return Sample({"answers/s": 5.0})
+        raise LoadFailed("the server ended")
+
+    work = work_of(Variant("ours", shaky, attempts=3))
+    finding = await measure(work, Context(tmp_path / "w", rounds=3, measure_s=1, warm_s=0))
+    assert len(finding.samples["ours"]) == 3
+    assert not finding.skipped
+    console = Console(width=160, record=True, file=io.StringIO())
+    console.print(render([finding]))
+    assert "3 measurements failed, repeated" in console.export_text()
+    assert as_json([finding], {})["works"][0]["failed"] == {"ours": 3}
