@@ -121,6 +121,7 @@ class Links:
         self._ready: dict[str, _Peer] = {}
         self._near: dict[str, LocalLink] = {}
         self._wake = asyncio.Event()
+        self._met = asyncio.Event()
         self._settled_at = 0.0
         self._blocked: deque[tuple[_Peer, bytes]] = deque()
         self._sent = Pulse()
@@ -192,6 +193,7 @@ class Links:
         link = self._peers[peer] = _Peer(
             peer, self._outbox(peer), self._undelivered(peer), sent_at=now, heard_at=now
         )
+        self._met.set()
         return link
 
     # ------------------------------------------------------------ sending
@@ -303,12 +305,16 @@ class Links:
 
     async def _watch(self) -> None:
         while True:
+            # Nobody to look at costs no wake-ups: those delay whoever has the core.
+            await self._met.wait()
             await asyncio.sleep(TICK_S)
             if not self._broker.connected:
                 continue
             now = self._clock()
             for link in list(self._peers.values()):
                 self._look_at(link, now)
+            if not self._peers:
+                self._met.clear()
 
     def _look_at(self, link: _Peer, now: float) -> None:
         silent_s = now - link.heard_at
