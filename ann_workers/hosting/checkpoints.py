@@ -12,6 +12,7 @@ from google.protobuf.message import DecodeError
 
 from ann_workers.hosting.frames import DROPPED_CODES
 from ann_workers.hosting.session import HeldSession, KeptOutput
+from broker.varints import varint
 from foundation.clock import Monotonic, monotonic
 from foundation.errors import DirectContactError, InvalidInput
 from protos.dc.internal.v1.envelope_pb2 import Checkpoint
@@ -26,12 +27,18 @@ TICK_S: Final = 0.025
 RETRY_S: Final = 0.1
 """Before something is written again that the session store did not take."""
 
+_OUTPUTS: Final = b"\x32"
+"""The tag of `Checkpoint.outputs`."""
+
 
 def encode(session: HeldSession) -> tuple[int, bytes]:
-    """The session at its input boundary, as (seq, bytes)."""
+    """The session at its input boundary, as (seq, bytes).
+
+    Outputs are serialized already, and joined behind the other fields: most of a checkpoint is
+    never copied into a message.
+    """
     machine = session.machine
     due_seq, due_part = machine.acked
-    outputs = b"".join(kept.frame for *_, kept in machine.unacknowledged())
     checkpoint = Checkpoint(
         format=FORMAT,
         epoch=session.epoch,
@@ -47,9 +54,11 @@ def encode(session: HeldSession) -> tuple[int, bytes]:
         lost_to=machine.lost[1],
     )
     session.state_bytes = len(checkpoint.state) + len(checkpoint.learned)
-    if outputs:
-        checkpoint.outputs.MergeFromString(outputs)
-    return machine.computed_seq, checkpoint.SerializeToString()
+    parts = [checkpoint.SerializeToString()]
+    frames = [kept.frame for *_, kept in machine.unacknowledged()]
+    if frames:
+        parts += (_OUTPUTS, varint(sum(map(len, frames))), *frames)
+    return machine.computed_seq, b"".join(parts)
 
 
 def decode(data: bytes) -> Checkpoint:
