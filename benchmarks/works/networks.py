@@ -27,9 +27,10 @@ BATCHABLE = dense("batchable", 512, 512, 64)
 """330 thousand parameters: the size of a small ONNX model, where a batch costs less than its
 inputs one by one."""
 
-WIDE_FEATURES = 1024
-WIDE = dense("wide", 2048, 2048, 64, features=WIDE_FEATURES)
-"""6.4 million parameters: computing costs far more than moving the 4 KiB of its input."""
+WIDE_FEATURES = 256
+WIDE = dense("wide", 3000, 3000, 64, features=WIDE_FEATURES)
+"""10 million parameters, as many as a layer spec may have: computing costs far more than moving the
+1 KiB of a row."""
 
 GRU: dict[str, Any] = {
     "name": "gru",
