@@ -13,6 +13,7 @@ from prometheus_client import REGISTRY, CollectorRegistry
 
 from ann_workers.destinations import destinations
 from ann_workers.front import Front
+from ann_workers.hosting.calling import AnswerBounds
 from ann_workers.hosting.checkpoints import Checkpointer
 from ann_workers.hosting.draining import hand_over_all
 from ann_workers.hosting.engine import Engine
@@ -184,10 +185,12 @@ class Worker:
         answer_bytes = broker.max_payload_bytes - ENVELOPE_BYTES
         host.remote = Remote(
             host,
-            timeout_s=own.worker_compute_timeout_s,
-            retry_s=own.worker_remote_retry_s,
-            answer_bytes=own.worker_remote_answer_bytes,
-            part_bytes=answer_bytes,
+            AnswerBounds(
+                timeout_s=own.worker_compute_timeout_s,
+                retry_s=own.worker_remote_retry_s,
+                answer_bytes=own.worker_remote_answer_bytes,
+                part_bytes=answer_bytes,
+            ),
             observe=self._metrics.observe,
         )
         host.engine = Engine(

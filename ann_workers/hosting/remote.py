@@ -8,35 +8,26 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Coroutine
-from contextlib import aclosing
 from dataclasses import replace
 from typing import Any, Final, Protocol
 
-from ann_workers.backends.remote import Part, RemoteModel, RemoteState
+from ann_workers.backends.remote import RemoteModel, RemoteState
+from ann_workers.hosting.calling import AnswerBounds, Calling
 from ann_workers.hosting.claims import Claims, ClaimsHost
 from ann_workers.hosting.engine import Engine
 from ann_workers.hosting.flights import Call, Flight
-from ann_workers.hosting.frames import answer_too_large
 from ann_workers.hosting.outbox import Outbox
 from ann_workers.hosting.session import HeldSession, Lane
 from ann_workers.hosting.work import prepare
 from foundation.clock import Monotonic, monotonic
-from foundation.errors import (
-    CallerError,
-    DirectContactError,
-    InternalError,
-    LimitExceeded,
-    Unavailable,
-)
+from foundation.errors import DirectContactError, Unavailable
 
 logger = logging.getLogger(__name__)
 
 TOGETHER: Final = 16
 """Inputs of one stateless session under way: answers that overtake another one wait in memory."""
-PAUSE_S: Final = 0.05
-PAUSE_LONGEST_S: Final = 0.5
-ABANDONED_S: Final = 120.0
-"""How long the outcome of an input that was given up is waited for, before it is cancelled."""
+RETRY_S: Final = 0.5
+"""The pause before a session whose state is uncertain is handed over again."""
 
 
 class RemoteHost(ClaimsHost, Protocol):
@@ -58,31 +49,22 @@ class Remote:
 
     Args:
         host: owns the sessions.
-        timeout_s: an answer that takes longer is given up.
-        retry_s: a server that is away is tried again for this long.
-        answer_bytes: the largest answer, all its parts together.
-        part_bytes: the largest part that can leave.
+        bounds: of each answer.
         observe: is told of each answer: 1, the wait before it was sent, and its duration, in s.
     """
 
     def __init__(
         self,
         host: RemoteHost,
+        bounds: AnswerBounds,
         *,
-        timeout_s: float,
-        retry_s: float,
-        answer_bytes: int,
-        part_bytes: int,
         observe: Callable[[int, float, float], None],
         clock: Monotonic = monotonic,
     ) -> None:
         self._host = host
-        self._timeout_s = timeout_s
-        self._retry_s = retry_s
-        self._answer_bytes = answer_bytes
-        self._part_bytes = part_bytes
         self._observe = observe
         self._clock = clock
+        self._calling = Calling(host.background, bounds, on_part=self._deliver, clock=clock)
         self._claims = Claims(host, on_written=self._send, on_closed=self._drop)
         self._flights: dict[HeldSession, Flight] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -90,6 +72,7 @@ class Remote:
     def close(self) -> None:
         """Send nothing more, and wait for nothing."""
         self._claims.close()
+        self._calling.close()
         for task in self._tasks:
             task.cancel()
 
@@ -158,23 +141,12 @@ class Remote:
         stop_at = session.commands[0].command.after_seq if session.commands else None
         calls: list[Call] = []
         while session.queue and len(calls) < most:
-            item, at = session.queue[0]
+            item, _ = session.queue[0]
             if stop_at is not None and item.seq > stop_at:
                 break
             work = prepare(session, session.queue.popleft(), train=False, clock=self._clock)
-            calls.append(Call(work, *self._limit(session, item.seq, item.budget_ms, at)))
+            calls.append(self._calling.call(work, item.budget_ms))
         return Flight(session, model, calls) if calls else None
-
-    def _limit(
-        self, session: HeldSession, seq: int, budget_ms: int, at: float
-    ) -> tuple[float, DirectContactError]:
-        left_s = budget_ms / 1000 - (self._clock() - at)
-        droppable = session.machine.may_drop(seq) and not session.lane.model.signature.stateful
-        if budget_ms and droppable and left_s < self._timeout_s:
-            error = f"input {seq}: budget_ms is {budget_ms}, the answer took longer"
-            return left_s, CallerError(error, code="deadline_exceeded")
-        error = f"input {seq}: the answer took longer than {self._timeout_s:g} s"
-        return self._timeout_s, Unavailable(error, code="compute_timeout")
 
     def _drop(self, flight: Flight) -> None:
         flight.lane.under_way -= len(flight.calls)
@@ -198,7 +170,7 @@ class Remote:
 
     async def _carry(self, flight: Flight, call: Call) -> None:
         call.sent_at = self._clock()
-        error = call.work.error or await self._outcome(flight, call)
+        error = call.work.error or await self._calling.outcome(flight, call)
         stats = self._host.engine.stats
         stats.inputs += 1
         if call.task is not None:
@@ -212,79 +184,6 @@ class Remote:
         self._deliver(flight)
         if flight.landed:
             self._land(flight)
-
-    async def _outcome(self, flight: Flight, call: Call) -> DirectContactError | None:
-        task = call.task = asyncio.get_running_loop().create_task(self._try(flight, call))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-        await asyncio.wait((task,), timeout=call.limit_s)
-        if call.complete:
-            return None
-        if not task.done():
-            call.given_up = True
-            if flight.stateful:
-                self._spawn(self._await_outcome(flight, call))
-            else:
-                task.cancel()
-            return call.overdue
-        if task.cancelled():
-            return CallerError(f"input {call.work.seq} was cancelled", code="cancelled")
-        error = task.exception()
-        if isinstance(error, DirectContactError):
-            return error
-        logger.error("the backend failed", exc_info=error)
-        return InternalError("the computation failed", code="compute_failed")
-
-    async def _try(self, flight: Flight, call: Call) -> None:
-        lane, pause_s = flight.lane, PAUSE_S
-        while True:
-            try:
-                await self._read(flight, call)
-            except Unavailable:
-                now = self._clock()
-                lane.away_since = lane.away_since or now
-                # What may have changed a state, or was answered in part, is not sent again.
-                certain = not call.answered and not (flight.stateful and call.state.first)
-                if not certain or now - lane.away_since >= self._retry_s:
-                    raise
-                await asyncio.sleep(pause_s)
-                if call.given_up:
-                    raise
-            else:
-                lane.away_since = 0.0
-                return
-            if flight.stateful:
-                flight.session.state = call.work.state = flight.model.new_state()
-            pause_s = min(2 * pause_s, PAUSE_LONGEST_S)
-
-    async def _read(self, flight: Flight, call: Call) -> None:
-        refused: DirectContactError | None = None
-        async with aclosing(flight.model.compute(call.work)) as parts:
-            async for part in parts:
-                too_large = self._too_large(call, len(part.payload))
-                if too_large is not None:
-                    refused = too_large
-                    if not flight.stateful:
-                        break
-                elif refused is None:
-                    call.take(part)
-                    self._deliver(flight)
-        if refused is not None:
-            raise refused
-        call.take(Part(b"", last=True))
-        self._deliver(flight)
-
-    def _too_large(self, call: Call, part_bytes: int) -> LimitExceeded | None:
-        seq = call.work.seq
-        if part_bytes > self._part_bytes:
-            return answer_too_large(seq, part_bytes, self._part_bytes)
-        if call.answer_bytes + part_bytes > self._answer_bytes:
-            return LimitExceeded(
-                f"input {seq}: an answer may have {self._answer_bytes} bytes, "
-                "this one has more (DC_WORKER_REMOTE_ANSWER_BYTES)",
-                code="answer_too_large",
-            )
-        return None
 
     def _deliver(self, flight: Flight) -> None:
         flight.deliver(self._clock)
@@ -339,15 +238,4 @@ class Remote:
                 await self._host.hand_over(session, self._host.name)
             except DirectContactError as error:
                 logger.warning("%s: %s", error.code, error.message)
-                await asyncio.sleep(PAUSE_LONGEST_S)
-
-    async def _await_outcome(self, flight: Flight, call: Call) -> None:
-        """Nothing else uses the state: it is freed when the server is done with it."""
-        task, state = call.task, call.state
-        assert task is not None  # noqa: S101  # it was sent
-        await asyncio.wait((task,), timeout=ABANDONED_S)
-        if not task.done():
-            task.cancel()
-        elif not task.cancelled():
-            task.exception()
-        await flight.model.release(replace(state, first=state.first or call.work.seq))
+                await asyncio.sleep(RETRY_S)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -77,14 +78,15 @@ async def test_answers_leave_in_order_when_a_later_one_comes_first(
         assert await answers(link, 3) == [2200, 2, 4]
 
 
-@pytest.mark.parametrize("limit", ["_part_bytes", "_answer_bytes"])
+@pytest.mark.parametrize("limit", ["part_bytes", "answer_bytes"])
 async def test_input_is_answered_with_an_error_when_its_answer_is_too_large(
     stack: Stack, triton: FakeTriton, monkeypatch: pytest.MonkeyPatch, limit: str
 ) -> None:
+    calling = stack.processes[0].host.remote._calling
     async with stack.link(await stack.add_session("scale")) as link:
         await link.greet()
         with monkeypatch.context() as patch:
-            patch.setattr(stack.processes[0].host.remote, limit, 8)
+            patch.setattr(calling, "_bounds", replace(calling._bounds, **{limit: 8}))
             await link.send(inputs=numbered(1))
             (output,) = await link.outputs(1)
         assert output.error.code == "answer_too_large"
