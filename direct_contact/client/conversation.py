@@ -1,4 +1,4 @@
-"""The machine between the user's calls and whatever socket is up: credit, frames, acknowledgement.
+"""The machine between the user's calls and whatever socket is up: credit, and frames.
 
 No socket here: frames come in parsed and go out as bytes.
 """
@@ -9,6 +9,7 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Iterable
 
+from direct_contact.client.acknowledging import Acknowledging
 from direct_contact.client.commanding import StreamCommands
 from direct_contact.client.entries import FRAME_OVERHEAD_BYTES, Entry, Sent, again
 from direct_contact.client.inbox import Inbox
@@ -16,11 +17,6 @@ from direct_contact.client.output import SessionStats
 from direct_contact.session import ClientMachine, ClientState, before
 from foundation.errors import DirectContactError, InvalidInput
 from protos.dc.v1 import stream_pb2 as pb
-
-ACK_AFTER_OUTPUTS = 64
-ACK_AFTER_S = 0.05
-"""An acknowledgement rides on what leaves anyway. Alone it waits for this many outputs, this long,
-or until somebody lacks credit."""
 
 _DROPPED = frozenset(
     {"deadline_exceeded", "cancelled", "dropped", "compute_timeout", "input_quarantined"}
@@ -53,8 +49,7 @@ class Conversation:
         self._cancels: deque[int] = deque()
         self._ping = 0
         self._bye_wanted = False
-        self._ack_due = False
-        self._ack_timer: asyncio.TimerHandle | None = None
+        self._acks = Acknowledging(loop, self.machine, wake)
 
     # ------------------------------------------------------------ the user's calls
 
@@ -79,7 +74,7 @@ class Conversation:
             self._number(entry)
         else:
             self._waiting.append(entry)
-            self._consider_ack()
+            self._acks.consider(lacking=True)
 
     def abandon(self, entry: Entry) -> None:
         """The caller of this input is gone: cancel it where it is, drop what comes of it."""
@@ -111,7 +106,7 @@ class Conversation:
             return
         self.ending = error
         self.machine.end()
-        self._cancel_ack_timer()
+        self._acks.stop()
         self._outgoing.clear()
         self._cancels.clear()
         self.inbox.end(error)
@@ -140,7 +135,7 @@ class Conversation:
     def disconnected(self) -> None:
         """The socket is gone; what it had not taken is still retained."""
         self.machine.disconnected()
-        self._cancel_ack_timer()
+        self._acks.stop()
         self._ping = 0
 
     # ------------------------------------------------------------ frames in
@@ -168,7 +163,7 @@ class Conversation:
             )
         if self._waiting:
             self._grant()
-        self._consider_ack()
+        self._acks.consider(lacking=bool(self._waiting))
 
     def _welcomed(self, welcome: pb.Welcome) -> None:
         if welcome.max_frame_bytes:
@@ -189,7 +184,7 @@ class Conversation:
         # A Cancel may have gone down with the last socket; repeating one is harmless.
         self._cancels = deque(self.inbox.discarded())
         self.commands.welcomed()
-        self._ack_due = False
+        self._acks.due = False
         self._wake()
 
     def _lose(self, lost_from: int, lost_to: int) -> None:
@@ -224,9 +219,9 @@ class Conversation:
             return pb.ClientFrame(command=command).SerializeToString()
         fields = self._next_inputs()
         control = self._next_control()
-        if control is None and not fields and not self._ack_due:
+        if control is None and not fields and not self._acks.due:
             return None
-        self._ack_due = False
+        self._acks.due = False
         cursor = self.machine.acknowledgement()
         if cursor is not None:
             if control is None:
@@ -274,7 +269,7 @@ class Conversation:
             self.said_bye = True
         return control
 
-    # ------------------------------------------------------------ credit and acknowledgement
+    # ------------------------------------------------------------ credit
 
     def _number(self, entry: Entry) -> None:
         machine = self.machine
@@ -294,24 +289,3 @@ class Conversation:
                     return
                 self._number(entry)
             waiting.popleft()
-
-    def _consider_ack(self) -> None:
-        unacknowledged = self.machine.outputs_unacknowledged
-        if not unacknowledged or self.machine.state is not ClientState.OPEN:
-            return
-        if unacknowledged >= ACK_AFTER_OUTPUTS or self._waiting:
-            self._ack_due = True
-            self._wake()
-        elif self._ack_timer is None:
-            self._ack_timer = self._loop.call_later(ACK_AFTER_S, self._on_ack_timer)
-
-    def _on_ack_timer(self) -> None:
-        self._ack_timer = None
-        if self.machine.outputs_unacknowledged:
-            self._ack_due = True
-            self._wake()
-
-    def _cancel_ack_timer(self) -> None:
-        if self._ack_timer is not None:
-            self._ack_timer.cancel()
-            self._ack_timer = None
