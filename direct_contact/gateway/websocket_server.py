@@ -9,39 +9,21 @@ from __future__ import annotations
 import asyncio
 import logging
 import ssl
-from collections.abc import Sequence
 from typing import Final, cast
 
-from websockets.datastructures import Headers
-from websockets.exceptions import NegotiationError
 from websockets.frames import CloseCode as WireCode
 from websockets.frames import Frame, Opcode
 from websockets.http11 import Request, Response
 from websockets.protocol import CLOSED, OPEN, Protocol
 from websockets.server import ServerProtocol
-from websockets.typing import Subprotocol
 
 from direct_contact.gateway.framing import FrameCutter, binary_header
-from direct_contact.gateway.sockets import (
-    Acceptor,
-    Refusal,
-    SocketHandler,
-    SocketLimits,
-    UpgradeRequest,
-)
+from direct_contact.gateway.handshake import select_subprotocol, shake_hands
+from direct_contact.gateway.sockets import Acceptor, SocketHandler, SocketLimits
 
-logger = logging.getLogger(__name__)
-
-SUBPROTOCOL: Final = Subprotocol("dc.v1")
 _END_OF_REQUEST: Final = b"\r\n\r\n"
 COPIED_BYTES: Final = 4096
 """Up to here, joining a message and its header costs less than writing the two together."""
-
-
-def _select(_: ServerProtocol, offered: Sequence[Subprotocol]) -> Subprotocol | None:
-    if offered and SUBPROTOCOL not in offered:
-        raise NegotiationError(f"subprotocol {SUBPROTOCOL} is needed")
-    return SUBPROTOCOL if offered else None
 
 
 class WebSocketServer:
@@ -103,7 +85,7 @@ class _Connection(asyncio.Protocol):
         self._limits = server.limits
         self._protocol = ServerProtocol(
             max_size=server.limits.max_message_bytes,
-            select_subprotocol=_select,
+            select_subprotocol=select_subprotocol,
             logger=_quiet,
         )
         self._cutter = FrameCutter(server.limits.max_message_bytes)
@@ -191,30 +173,19 @@ class _Connection(asyncio.Protocol):
         task.add_done_callback(self._server.handshakes.discard)
 
     async def _shake_hands(self, request: Request) -> None:
-        protocol = self._protocol
-        response: Response = protocol.accept(request)
-        if response.status_code != 101:
-            self._respond(response)
-            return
-        try:
-            answer = await self._server.acceptor(_upgrade_request(request, self._transport))
-        except Exception:
-            logger.exception("a handshake failed")
-            answer = Refusal(500, "internal error")
-        if isinstance(answer, Refusal):
-            response = protocol.reject(answer.status, answer.message + "\n")
-            for name, value in answer.headers:
-                response.headers[name] = value
+        response, handler = await shake_hands(
+            self._protocol, request, self._server.acceptor, self._transport
+        )
+        if handler is None:
             self._respond(response)
             return
         if self._transport is None or self._transport.is_closing():
-            answer.closed(WireCode.ABNORMAL_CLOSURE, "gone during the handshake")
+            handler.closed(WireCode.ABNORMAL_CLOSURE, "gone during the handshake")
             return
         self._disarm()
-        self._handler = answer
-        protocol.send_response(response)
-        self._flush()
-        answer.opened(self)
+        self._handler = handler
+        self._respond(response)
+        handler.opened(self)
 
     def _respond(self, response: Response) -> None:
         self._protocol.send_response(response)
@@ -304,18 +275,6 @@ class _Connection(asyncio.Protocol):
     def _abort(self) -> None:
         if self._transport is not None:
             self._transport.abort()
-
-
-def _upgrade_request(request: Request, transport: asyncio.Transport | None) -> UpgradeRequest:
-    headers: Headers = request.headers
-    offered = ",".join(headers.get_all("Sec-WebSocket-Protocol")).split(",")
-    address = transport.get_extra_info("peername") if transport is not None else None
-    return UpgradeRequest(
-        path=request.path,
-        subprotocols=tuple(name.strip() for name in offered if name.strip()),
-        authorization=headers.get("Authorization", ""),
-        peer=f"{address[0]}:{address[1]}" if address else "?",
-    )
 
 
 _DATA: Final = frozenset((Opcode.BINARY, Opcode.TEXT, Opcode.CONT))
