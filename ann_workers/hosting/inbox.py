@@ -157,7 +157,8 @@ class Inbox:
     def _on_inputs(self, session: HeldSession, inputs: Sequence[Input], now: float) -> bool:
         """True: some were taken."""
         machine = session.machine
-        if machine.accept_all([item.seq for item in inputs]):
+        # The gateway saw to it that the numbers of a frame follow each other.
+        if machine.accept_run(inputs[0].seq, len(inputs)):
             session.queue.extend(zip(inputs, repeat(now)))
             return True
         taken = False

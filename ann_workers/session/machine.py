@@ -142,12 +142,11 @@ class WorkerMachine(Generic[OutputT]):
             return Accepted.TAKEN
         return Accepted.REPEATED if seq < self.next_seq else Accepted.GAP
 
-    def accept_all(self, seqs: list[int]) -> bool:
-        """Take inputs that follow what is here, as `accept` would one by one. False: judge each."""
-        first = self.next_seq
-        if seqs != list(range(first, first + len(seqs))):
+    def accept_run(self, first: int, count: int) -> bool:
+        """Take inputs from `first` on, as `accept` would one by one. False: judge each."""
+        if first != self.next_seq:
             return False
-        self.next_seq = first + len(seqs)
+        self.next_seq = first + count
         return True
 
     # ------------------------------------------------------------ outputs
@@ -216,11 +215,11 @@ class WorkerMachine(Generic[OutputT]):
         return max((self.next_seq, 0), self._shown)
 
     def _drop_kept_before(self, due: tuple[int, int]) -> None:
-        kept = self._kept
-        while kept and kept[0][:2] < due:
+        kept, (seq, part) = self._kept, due
+        before = len(kept)
+        while kept and (kept[0][0] < seq or (kept[0][0] == seq and kept[0][1] < part)):
             kept.popleft()
-            if self._unsent:
-                self._unsent -= 1
+        self._unsent = max(0, self._unsent - before + len(kept))
 
     # ------------------------------------------------------------ durability and credits
 
