@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 from collections.abc import AsyncIterator, Callable, Iterator
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 from foundation.errors import DirectContactError, InvalidInput, NotFound, Unauthenticated
@@ -15,11 +13,12 @@ from launcher.rest import Rest
 from launcher.supervisor.actuator import actuate, on_nats
 from launcher.supervisor.backoff import Backoff
 from launcher.supervisor.commands import POOL, Commands
-from launcher.supervisor.datadir import DataDir, write_privately
+from launcher.supervisor.datadir import DataDir
 from launcher.supervisor.fleet import Fleet
 from launcher.supervisor.logs import Output, note
 from launcher.supervisor.options import Ports, Role, StackOptions, decide_ports
 from launcher.supervisor.process import Launch, SupervisedProcess
+from launcher.supervisor.ready_files import ReadyFiles
 from launcher.supervisor.servers import await_nats, await_redis
 from launcher.supervisor.turns import Turns
 
@@ -51,6 +50,9 @@ class Stack:
         self.api_key, self.key_is_new = (given, False) if given else data.api_key()
         self.ready = asyncio.Event()
         self._output = output
+        self._ready_files = ReadyFiles(
+            data.ready_file, options.ready_file, describe=self.description, output=output
+        )
         self._on_ready = on_ready
         self._commands = Commands(options, self.ports, data, self.api_key)
         self._commands.check_binaries()
@@ -80,7 +82,7 @@ class Stack:
         return [*self._servers, *self._rest, *self._gateways, *workers]
 
     def description(self) -> dict[str, Any]:
-        """What the ready file says."""
+        """What the ready files say."""
         return {
             "rest_url": self.rest_url,
             "stream_url": self.stream_url,
@@ -128,8 +130,7 @@ class Stack:
                     actuator.cancel()
                 await self._stop_all()
         finally:
-            for path in self._ready_files():
-                path.unlink(missing_ok=True)
+            self._ready_files.remove()
         if failure is not None:
             raise failure
 
@@ -144,9 +145,7 @@ class Stack:
 
     async def _start_all(self, tasks: asyncio.TaskGroup) -> None:
         options, commands = self.options, self._commands
-        if options.ready_file is not None:
-            _check_writable(options.ready_file)
-            options.ready_file.unlink(missing_ok=True)
+        self._ready_files.prepare()
         if not options.nats_url:
             self._servers.append(self._process(Role.NATS, "nats", commands.nats))
         if not options.redis_url:
@@ -218,7 +217,7 @@ class Stack:
             label,
             launch=launch,
             output=self._output,
-            changed=self._write_ready_files,
+            changed=self._ready_files.update,
             backoff=Backoff(self.options.restart_longest_s),
         )
 
@@ -226,23 +225,8 @@ class Stack:
 
     def _announce(self) -> None:
         self.ready.set()
-        self._write_ready_files()
+        self._ready_files.announce()
         self._on_ready(self)
-
-    def _ready_files(self) -> Iterator[Path]:
-        yield self.data.ready_file
-        if self.options.ready_file is not None:
-            yield self.options.ready_file
-
-    def _write_ready_files(self) -> None:
-        if not self.ready.is_set():
-            return
-        text = json.dumps(self.description(), indent=2) + "\n"
-        for path in self._ready_files():
-            try:
-                write_privately(path, text)
-            except OSError as error:
-                self._output(note(f"{path} cannot be written: {error}", level="E"))
 
     async def _actuate(self) -> None:
         rest = Rest(self.rest_url, self.api_key)
@@ -314,11 +298,3 @@ async def _agree(rest: Rest, wanted: int | None) -> int:
         except NotFound:
             wanted = WORKERS_BY_DEFAULT
     return int((await rest.scale(POOL, wanted))["replicas"])
-
-
-def _check_writable(ready_file: Path) -> None:
-    if not ready_file.absolute().parent.is_dir():
-        raise InvalidInput(
-            f"--ready-file {ready_file}: there is no directory {ready_file.absolute().parent}",
-            field="ready_file",
-        )
