@@ -88,10 +88,14 @@ async def command(environment: dict[str, str], cwd: Path, *words: str) -> tuple[
 
 
 def gone(pids: list[int]) -> bool:
-    return all(
-        not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
-        for pid in pids
-    )
+    return not any(map(runs, pids))
+
+
+def runs(pid: int) -> bool:
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
 
 
 async def test_up_stops_in_order_and_exits_0_when_ctrl_c_reaches_its_group(up: Up) -> None:
