@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import logging
 from typing import Final
 
 from ann_workers.hosting.host import Host
 from ann_workers.settings import WorkerSettings
-from broker.port import Broker, Delivery
+from broker import subjects
+from broker.port import Broker, Delivery, Subscription
 from protos.dc.internal.v1.envelope_pb2 import Offer, OfferRequest
 
-logger = logging.getLogger(__name__)
-
+QUEUE: Final = "workers"
+"""The queue group: each request reaches one of its members."""
 RESERVATION_S: Final = 1.0
 """An offer counts as a session for this long, so that many askers at once spread out."""
 
@@ -34,8 +34,33 @@ class Offers:
         self._settings = settings
         self._endpoint = endpoint
         self._reserved: list[float] = []
+        self._subscriptions: list[Subscription] = []
 
-    def answer(self, delivery: Delivery) -> None:
+    async def open(self) -> None:
+        """Answer from now on, and those who want an endpoint where this worker has one."""
+        broker, name, pool = self._broker, self._host.name, self._settings.worker_pool
+        self._subscriptions.append(
+            await broker.register(
+                service="dc-worker",
+                version="1.0.0",
+                description="An ANN worker of Direct Contact",
+                metadata={"name": name, "pool": pool},
+                endpoint="offer",
+                subject=subjects.offers(pool),
+                queue=QUEUE,
+                handler=self._answer,
+            )
+        )
+        if self._endpoint:
+            subject = subjects.direct_offers(pool)
+            self._subscriptions.append(await broker.subscribe(subject, self._answer, queue=QUEUE))
+
+    async def close(self) -> None:
+        """Answer no more."""
+        for subscription in self._subscriptions:
+            await subscription.unsubscribe()
+
+    def _answer(self, delivery: Delivery) -> None:
         """Answer one request; the reply subject is the asker's."""
         now = self._host.now()
         self._reserved = [until for until in self._reserved if until > now]

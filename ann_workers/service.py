@@ -32,7 +32,7 @@ from ann_workers.rest_commands import on_command
 from ann_workers.settings import WorkerSettings
 from broker import nats, subjects
 from broker.links import Links
-from broker.port import Broker, Subscription
+from broker.port import Broker
 from foundation import redis
 from foundation.clock import unix_ms
 from foundation.errors import Unavailable
@@ -243,17 +243,7 @@ class Worker:
                 running.append(tasks.create_task(front.run(), name="front"))
             await host.lease.renew()
             offers = Offers(broker, host, self._own, endpoint=self._endpoint)
-            offering = await broker.register(
-                service="dc-worker",
-                version="1.0.0",
-                description="An ANN worker of Direct Contact",
-                metadata={"name": self.name, "pool": self._own.worker_pool},
-                endpoint="offer",
-                subject=subjects.offers(self._own.worker_pool),
-                queue="workers",
-                handler=offers.answer,
-            )
-            direct = await self._offer_directly(broker, offers)
+            await offers.open()
             settle_memory()
             ready()
             logger.info(
@@ -266,8 +256,7 @@ class Worker:
             )
             await stop.wait()
             host.taking.draining = True
-            for subscription in (offering, *direct):
-                await subscription.unsubscribe()
+            await offers.close()
             await self._empty(broker, host)
             await self._directory.withdraw(self.name)
             for task in running:
@@ -282,12 +271,6 @@ class Worker:
     @property
     def _endpoint(self) -> str:
         return self._front.url if self._front is not None else ""
-
-    async def _offer_directly(self, broker: Broker, offers: Offers) -> list[Subscription]:
-        if not self._endpoint:
-            return []
-        subject = subjects.direct_offers(self._own.worker_pool)
-        return [await broker.subscribe(subject, offers.answer, queue="workers")]
 
     async def _empty(self, broker: Broker, host: Host) -> None:
         front = self._front
