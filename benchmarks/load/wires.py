@@ -48,7 +48,9 @@ class Wire(asyncio.Protocol):
         self.talk = talk
         self.transport: asyncio.Transport | None = None
         self.is_open = False
-        self._rest = b""
+        self._held: list[bytes] = []
+        self._held_bytes = 0
+        self._due = 0
         self._reason = ""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -66,12 +68,27 @@ class Wire(asyncio.Protocol):
             self.transport.write(data)
 
     def data_received(self, data: bytes) -> None:
-        self._rest = self.take(self._rest + data if self._rest else data)
+        if self._held:
+            self._held.append(data)
+            self._held_bytes += len(data)
+            if self._held_bytes < self._due:
+                return
+            data = b"".join(self._held)
+            self._held.clear()
+        self._due = 0
+        rest = self.take(data)
+        if rest:
+            self._held.append(rest)
+            self._held_bytes = len(rest)
         if self.is_open:
             self.talk.turn_over()
 
     def take(self, data: bytes) -> bytes:
-        """Handle every whole message; returns the rest."""
+        """Handle every whole message; returns the rest, and may set `_due`, its length when whole.
+
+        Until so much is there, nothing is joined: of a large message in many reads each would copy
+        all before it.
+        """
         raise NotImplementedError
 
     def connection_lost(self, error: Exception | None) -> None:
@@ -143,6 +160,7 @@ class WebSocketWire(Wire):
                 start += 8
                 size = int.from_bytes(data[pos + 2 : start])
             if start > end or start + size > end:
+                self._due = start + size - pos if start <= end else 0
                 break
             pos = start + size
             if first & _CONTROL:

@@ -18,6 +18,10 @@ from nats.aio.transport import TcpTransport
 LINE_BYTES: Final = 64 * 1024
 """No line is longer but the server's INFO, where a cluster is very large: nats-py's to judge."""
 
+PAUSE_BYTES: Final = 512 * 1024
+"""So much is read before others have the event loop. uvloop would read 8 MB at a time: what came
+first would be answered with what came last, and each process would wait for the one before it."""
+
 _CRLF: Final = b"\r\n"
 
 
@@ -103,7 +107,11 @@ class MessageReader(asyncio.StreamReader):
     """A stream that delivers messages by itself, once `start` is called."""
 
     _buffer: bytearray
+    _loop: asyncio.AbstractEventLoop
+    _paused: bool
+    _transport: asyncio.ReadTransport | None
     """asyncio's, which its type stubs leave out."""
+    _since_pause = 0
     _cutter: MessageCutter | None = None
     _deliver: Callable[[Message], None]
 
@@ -130,6 +138,21 @@ class MessageReader(asyncio.StreamReader):
                 self._deliver(unit)
             else:
                 super().feed_data(unit)
+        self._since_pause += len(data)
+        if self._since_pause >= PAUSE_BYTES:
+            self._since_pause = 0
+            self._let_others_run()
+
+    def _let_others_run(self) -> None:
+        """Read on in the next turn of the event loop."""
+        transport = self._transport
+        if transport is not None and transport.is_reading():
+            transport.pause_reading()
+            self._loop.call_soon(self._read_on, transport)
+
+    def _read_on(self, transport: asyncio.ReadTransport) -> None:
+        if not self._paused:  # By asyncio, which goes on by itself when the buffer is read.
+            transport.resume_reading()
 
 
 class MessageTransport(TcpTransport):

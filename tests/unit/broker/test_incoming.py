@@ -8,7 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from broker.nats.incoming import LINE_BYTES, Message, MessageCutter, MessageReader
+from broker.nats.incoming import (
+    LINE_BYTES,
+    PAUSE_BYTES,
+    Message,
+    MessageCutter,
+    MessageReader,
+)
 
 OURS = {1, 22}
 PAYLOADS = st.binary(max_size=40) | st.sampled_from([b"\r\n", b"MSG a 1 3\r\nxyz\r\n", b"x" * 5000])
@@ -86,3 +92,53 @@ async def test_reader_delivers_what_came_before_it_was_started() -> None:
     reader.feed_data(b"NG\r\n" + wire(message))
     assert got == [message, message]
     assert await reader.read(100) == b"PING\r\n"
+
+
+class Transport(asyncio.ReadTransport):
+    """A socket that always has more."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.reading = True
+        self.pauses = 0
+
+    def is_reading(self) -> bool:
+        return self.reading
+
+    def pause_reading(self) -> None:
+        self.reading = False
+        self.pauses += 1
+
+    def resume_reading(self) -> None:
+        self.reading = True
+
+
+async def test_reader_lets_others_run_when_much_came() -> None:
+    reader, transport = MessageReader(loop=asyncio.get_running_loop()), Transport()
+    reader.set_transport(transport)
+    delivered: list[Message] = []
+    reader.start(OURS.__contains__, delivered.append)
+    message = wire(Message(1, b"a", b"", b"x" * (PAUSE_BYTES // 4)))
+    for _ in range(3):
+        reader.feed_data(message)
+    assert transport.reading
+    reader.feed_data(message)
+    assert not transport.reading
+    assert len(delivered) == 4
+    await asyncio.sleep(0)
+    assert transport.reading
+    reader.feed_data(message)
+    assert transport.pauses == 1
+
+
+async def test_reader_stays_paused_when_what_is_not_ours_waits_to_be_read() -> None:
+    reader, transport = MessageReader(loop=asyncio.get_running_loop(), limit=100), Transport()
+    reader.set_transport(transport)
+    reader.start(OURS.__contains__, lambda _message: None)
+    other = b"MSG a 3 %d\r\n%b\r\n" % (PAUSE_BYTES, bytes(PAUSE_BYTES))
+    reader.feed_data(other)
+    assert not transport.reading
+    await asyncio.sleep(0)
+    assert not transport.reading
+    assert await reader.readexactly(len(other)) == other
+    assert transport.reading
