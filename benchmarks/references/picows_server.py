@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 from collections.abc import Callable
 
@@ -29,6 +30,8 @@ class Listener(WSListener):  # type: ignore[misc,unused-ignore]  # Cython has no
 
 
 async def start() -> int:
+    # A generator that ends leaves inputs unanswered; the transport of picows warns of each.
+    logging.getLogger("aiofastnet").setLevel(logging.ERROR)
     answer: Answer = Network.given().answer if sys.argv[1] == "compute" else _same
 
     def listener(_request: WSUpgradeRequest) -> WSListener:
