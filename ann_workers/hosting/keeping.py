@@ -16,6 +16,8 @@ from registry.live import Hold, SessionStore
 
 logger = logging.getLogger(__name__)
 
+EVERY_S: Final = 1.0
+"""Between two looks at all sessions: the precision of their resume time."""
 TOGETHER: Final = 256
 """Sessions that are kept in one round trip."""
 
@@ -47,7 +49,7 @@ class Keeping:
         """Keep sessions and end those whose client did not come back, until cancelled."""
         host = self._host
         while True:
-            await asyncio.sleep(1.0)
+            await asyncio.sleep(EVERY_S)
             for session in tuple(host.sessions.values()):
                 # Looked at one by one: its client may come back while others are ended.
                 away_s = 0.0 if session.attached else host.now() - session.detached_at

@@ -9,7 +9,6 @@ from array import array
 from collections import deque
 from collections.abc import Callable, Sequence
 
-from benchmarks.load.answers import outputs_of
 from benchmarks.load.frames import (
     MAX_SEQ,
     ConstantMessages,
@@ -191,19 +190,18 @@ class StreamTalk(PlainTalk):
 
     def message(self, data: bytes) -> None:
         """A frame of the server."""
-        count, newest, failed = outputs_of(data)
-        if count:
+        frame = ServerFrame.FromString(data)
+        outputs = frame.outputs
+        if outputs:
             if self._expected and not self._answered:
-                self._check(self.values_of(data))
-            if failed or newest != self._answered + count:
-                raise Broken(
-                    f"after output {self._answered} came {count} up to {newest}"
-                    + (", which failed" if failed else "")
-                )
-            self._answered = newest
+                self._check(_values(frame))
+            count = len(outputs)
+            newest = outputs[count - 1]
+            if newest.seq != self._answered + count or newest.HasField("error"):
+                raise Broken(f"after output {self._answered} came {count} up to {newest}"[:500])
+            self._answered = newest.seq
             self._came += count
             return
-        frame = ServerFrame.FromString(data)
         if frame.HasField("welcome"):
             self._window = frame.welcome.window_seq
             self.ready.set_result(None)

@@ -50,6 +50,7 @@ async def shake_hands(
     try:
         answer = await acceptor(_upgrade_request(request, transport))
     except Exception:
+        # Whatever it is, it costs this client its handshake, and nobody else anything.
         logger.exception("a handshake failed")
         answer = Refusal(500, "internal error")
     if not isinstance(answer, Refusal):

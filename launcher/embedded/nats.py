@@ -37,7 +37,7 @@ def nats_cores(allowed: Collection[int]) -> frozenset[int]:
 
     Its runtime looks for work on every core that it may use before it sleeps, and wakes threads of
     its own on others. On two cores, a frame alone cost 130 us of CPU in a server that was free to
-    move, and 75 us in one bound to a core; frames in plenty 2.5 us and 1.5.
+    move, and 110 us in one bound to a core; frames in plenty 2.5 us and 1.5.
     """
     return frozenset(sorted(allowed)[-max(1, len(allowed) // 4) :])
 
