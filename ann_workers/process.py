@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 from ann_workers.backends.onnx.settings import OnnxSettings
 from ann_workers.backends.triton.settings import TritonSettings
 from ann_workers.settings import WorkerSettings
+from foundation.busy_poll import BusyPollSettings
 from foundation.settings import (
     BrokerSettings,
     RedisSettings,
@@ -27,6 +28,7 @@ GROUPS: Final[tuple[type[SettingsGroup], ...]] = (
     TritonSettings,
     BrokerSettings,
     RedisSettings,
+    BusyPollSettings,
     TelemetrySettings,
     ReadinessSettings,
 )

@@ -34,6 +34,7 @@ from broker import nats, subjects
 from broker.links import Links
 from broker.port import Broker
 from foundation import redis
+from foundation.busy_poll import BusyPoll, BusyPollSettings
 from foundation.clock import unix_ms
 from foundation.errors import Unavailable
 from foundation.process import beat, settle_memory
@@ -151,6 +152,7 @@ class Worker:
             name=name,
             store=store,
             networks=Networks(networks, capacity=own.worker_model_cache, settings=self._settings),
+            poll=BusyPoll(self._settings[BusyPollSettings].busy_poll_us / 1e6),
         )
         host.links = Links(
             broker,

@@ -14,13 +14,21 @@ def main() -> None:
     except ModuleNotFoundError as error:
         sys.exit(f"direct_contact: {error.name} is missing: pip install 'direct-contact[gateway]'")
     from direct_contact.gateway.settings import GatewaySettings
+    from foundation.busy_poll import BusyPollSettings
     from foundation.process import run
     from foundation.settings import BrokerSettings, RedisSettings, TelemetrySettings, load
     from foundation.telemetry import configure_logging
     from foundation.telemetry.readiness import ReadinessSettings
 
     settings = load(
-        (GatewaySettings, BrokerSettings, RedisSettings, TelemetrySettings, ReadinessSettings),
+        (
+            GatewaySettings,
+            BrokerSettings,
+            RedisSettings,
+            BusyPollSettings,
+            TelemetrySettings,
+            ReadinessSettings,
+        ),
         program="python -m direct_contact",
         purpose="The Direct Contact service: the WSS endpoint that connects clients to workers.",
     )

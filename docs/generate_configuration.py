@@ -11,6 +11,7 @@ from pydantic.fields import FieldInfo
 
 from ann_workers.process import GROUPS
 from direct_contact.gateway.settings import GatewaySettings
+from foundation.busy_poll import BusyPollSettings
 from foundation.settings import (
     BrokerSettings,
     DatabaseSettings,
@@ -78,7 +79,14 @@ SERVICES = (
     ),
     Service(
         "direct_contact",
-        (GatewaySettings, BrokerSettings, RedisSettings, TelemetrySettings, ReadinessSettings),
+        (
+            GatewaySettings,
+            BrokerSettings,
+            RedisSettings,
+            BusyPollSettings,
+            TelemetrySettings,
+            ReadinessSettings,
+        ),
     ),
     Service("ann_workers", GROUPS),
     Service("launcher.direct_worker", (EndpointSettings, GatewaySettings, *GROUPS)),

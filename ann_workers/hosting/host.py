@@ -22,6 +22,7 @@ from broker.links import Links
 from broker.messages import error_message
 from broker.shared import Shared
 from foundation.background import Background
+from foundation.busy_poll import BusyPoll
 from foundation.clock import Monotonic, monotonic
 from foundation.errors import DirectContactError, Unavailable
 from foundation.pulse import Pulse
@@ -58,11 +59,13 @@ class Host:
         name: str,
         store: SessionStore,
         networks: Networks,
+        poll: BusyPoll,
         clock: Monotonic = monotonic,
     ) -> None:
         self.name = name
         self.store = store
         self.networks = networks
+        self.poll = poll
         self.now = clock
         self.stats = HostStats()
         self.sessions: dict[str, HeldSession] = {}

@@ -122,8 +122,8 @@ async def _pace(talks: list[PlainTalk], rate: float) -> None:
     while True:
         due = int((time.perf_counter() - started_at) * rate)
         while sent < due:
-            talks[sent % len(talks)].send(1, started_at + sent / rate)
             sent += 1
+            talks[sent % len(talks)].send(1, started_at + sent / rate)
         await asyncio.sleep(PACE_S)
 
 

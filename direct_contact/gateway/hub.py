@@ -19,6 +19,7 @@ from direct_contact.gateway.stats import GatewayStats
 from direct_contact.gateway.stream import Stream
 from direct_contact.session import CloseCode
 from foundation.background import Background
+from foundation.busy_poll import BusyPoll
 from foundation.clock import Monotonic, monotonic
 from foundation.errors import DirectContactError
 from foundation.pulse import Pulse
@@ -48,6 +49,7 @@ class Hub:
         settings: of the gateway.
         broker: carries what goes to workers in other processes.
         store: the session store.
+        poll: hears of what clients send.
         home: names the worker in this process, while it has room for the session; "": none.
     """
 
@@ -58,12 +60,14 @@ class Hub:
         settings: GatewaySettings,
         broker: Broker,
         store: SessionStore,
+        poll: BusyPoll,
         clock: Monotonic = monotonic,
         home: Callable[[SessionRecord], str] = _nowhere,
     ) -> None:
         self.name = name
         self.settings = settings
         self.store = store
+        self.poll = poll
         self.now = clock
         self.stats = GatewayStats()
         self.streams: dict[str, Stream] = {}

@@ -15,6 +15,7 @@ from direct_contact.gateway.hub import Hub
 from direct_contact.gateway.metrics import GatewayMetrics
 from direct_contact.gateway.settings import GatewaySettings
 from foundation import redis
+from foundation.busy_poll import BusyPoll, BusyPollSettings
 from foundation.process import beat, settle_memory
 from foundation.settings import BrokerSettings, RedisSettings, Settings, TelemetrySettings
 from foundation.telemetry import Health, ProbeServer
@@ -49,7 +50,13 @@ class Gateway:
             )
             to_broker = starting.create_task(nats.connect(settings[BrokerSettings], name=self.name))
         store, broker = to_redis.result(), to_broker.result()
-        hub = Hub(name=self.name, settings=self._own, broker=broker, store=SessionStore(store))
+        hub = Hub(
+            name=self.name,
+            settings=self._own,
+            broker=broker,
+            store=SessionStore(store),
+            poll=BusyPoll(settings[BusyPollSettings].busy_poll_us / 1e6),
+        )
         collector = GatewayMetrics(hub)
         self._registry.register(collector)
         health = Health(

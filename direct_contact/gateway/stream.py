@@ -71,6 +71,7 @@ class Stream:
         hub = self._hub
         hub.stats.frames_in += len(batch)
         self.heard_at = hub.now()
+        hub.poll.heard(len(batch))
         for run in runs(batch, min(RUN_BYTES, hub.max_frame_bytes)):
             if len(run) == 1 or not self._take_together(b"".join(run)):
                 for data in run:

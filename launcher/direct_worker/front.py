@@ -54,7 +54,12 @@ class OwnEndpoint:
             return host.name if record.pool == pool and host.taking.has_room() else ""
 
         self._hub = hub = Hub(
-            name=f"{host.name}-endpoint", settings=self._own, broker=broker, store=store, home=home
+            name=f"{host.name}-endpoint",
+            settings=self._own,
+            broker=broker,
+            store=store,
+            poll=host.poll,
+            home=home,
         )
         hub.links.join(host.links)
         self._registry.register(GatewayMetrics(hub))

@@ -20,6 +20,7 @@ from ann_workers.settings import WorkerSettings
 from broker.nats import NatsBroker
 from direct_contact.gateway.service import Gateway
 from direct_contact.gateway.settings import GatewaySettings
+from foundation.busy_poll import BusyPollSettings
 from foundation.settings import BrokerSettings, RedisSettings, Settings, TelemetrySettings
 from foundation.telemetry.readiness import ReadinessSettings
 from launcher.direct_worker.front import OwnEndpoint
@@ -93,6 +94,7 @@ class Stack:
     redis: RedisServer
     gateway_settings: dict[str, Any] = field(default_factory=dict)
     worker_settings: dict[str, Any] = field(default_factory=dict)
+    busy_poll: dict[str, Any] = field(default_factory=dict)
     ports: list[int] = field(default_factory=list)
     processes: list[Process] = field(default_factory=list)
 
@@ -132,6 +134,7 @@ class Stack:
             [
                 BrokerSettings(nats_url=self.nats.url),
                 RedisSettings(redis_url=self.redis.url),
+                BusyPollSettings(**self.busy_poll),
                 TelemetrySettings(),
                 ReadinessSettings(ready_file=str(tmp)),
                 EndpointSettings(),
@@ -264,6 +267,7 @@ async def running_stack(
     direct: int = 0,
     gateway: dict[str, Any] | None = None,
     worker: dict[str, Any] | None = None,
+    busy_poll: dict[str, Any] | None = None,
 ) -> AsyncIterator[Stack]:
     """A stack with the two networks above; everything is stopped at the end.
 
@@ -277,6 +281,7 @@ async def running_stack(
         redis_server,
         gateway or {},
         worker or {},
+        busy_poll or {},
     )
     await stack.add_network(LINEAR)
     await stack.add_network(RECURRENT)

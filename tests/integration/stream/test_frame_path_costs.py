@@ -12,28 +12,26 @@ from collections import Counter
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from redis.asyncio import Redis
 from websockets.frames import Frame, Opcode
 
 from broker.links import Links
-from broker.nats import NatsBroker
 from broker.nats.client import DirectClient
 from protos.dc.internal.v1.envelope_pb2 import Envelope, ToGateway, ToWorker
 from protos.dc.v1.stream_pb2 import Ack, ClientFrame, Hello, ServerFrame
 from protos.dc.v1.tensor_pb2 import Payload
 from tests.support.conditions import until
-from tests.support.servers import NatsServer, RedisServer
-from tests.support.stack import RawLink, Stack, inputs, running_stack
+from tests.support.stack import RawLink, Running, Stack, inputs
 
 OURS = ("ann_workers", "broker", "direct_contact.gateway", "foundation", "registry")
 MESSAGES = (Envelope, ToGateway, ToWorker, ClientFrame, ServerFrame, Payload)
 ROWS = np.random.default_rng(0).normal(size=(16, 4)).astype(np.float32)
 N = len(ROWS)
+ASLEEP = {"busy_poll_us": 0}
+"""How often a process that stays awake turns is a matter of time."""
 LARGE_ROWS = np.random.default_rng(1).normal(size=(1, 2048, 4)).astype(np.float32)
 """One input of 32 KiB, whose answer is large too."""
 
@@ -202,18 +200,17 @@ def wire(*frames: ClientFrame) -> bytes:
 
 
 @pytest.fixture
-async def direct_stack(
-    broker: NatsBroker,
-    redis: Redis,
-    nats_server: NatsServer,
-    redis_server: RedisServer,
-    tmp_path: Path,
-) -> AsyncIterator[Stack]:
+async def stack(running: Running) -> AsyncIterator[Stack]:
+    """One gateway, one worker."""
+    async with running(busy_poll=ASLEEP) as started:
+        yield started
+
+
+@pytest.fixture
+async def direct_stack(running: Running) -> AsyncIterator[Stack]:
     """A worker with an endpoint of its own, and nothing else."""
-    async with running_stack(
-        broker, redis, nats_server, redis_server, tmp_path, workers=0, gateways=0, direct=1
-    ) as running:
-        yield running
+    async with running(workers=0, gateways=0, direct=1, busy_poll=ASLEEP) as started:
+        yield started
 
 
 async def test_frame_path_spends_once_for_all_when_inputs_come_as_one_bundle(stack: Stack) -> None:

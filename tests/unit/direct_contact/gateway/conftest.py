@@ -10,6 +10,7 @@ import pytest
 from broker.memory import MemoryBroker, MemoryHub
 from direct_contact.gateway.hub import Hub
 from direct_contact.gateway.settings import GatewaySettings
+from foundation.busy_poll import BusyPoll
 from registry.live import SessionStore
 
 
@@ -34,4 +35,5 @@ def hub(broker: MemoryBroker) -> Hub:
         settings=GatewaySettings(**own),
         broker=broker,
         store=cast("SessionStore", Store()),
+        poll=BusyPoll(0.0),
     )
