@@ -11,6 +11,8 @@ import sys
 import time
 from pathlib import Path
 
+from launcher.embedded.tether import tethered
+
 START_TIMEOUT_S = 20.0
 """Far above the 0.2 s a start takes, for machines that run several suites at once."""
 
@@ -58,7 +60,8 @@ class Server:
             chosen = self.port or free_port()
             with (self.directory / "log").open("ab") as log:
                 self._process = subprocess.Popen(
-                    self._command(chosen),
+                    # A run that is killed leaves none behind.
+                    tethered(self._command(chosen)),
                     cwd=self.directory,
                     stdin=subprocess.DEVNULL,
                     stdout=log,
