@@ -7,7 +7,9 @@ only near it are not blamed.
 
 from __future__ import annotations
 
+import asyncio
 import logging
+from collections.abc import Callable
 from typing import Final, Protocol
 
 from ann_workers.hosting.session import HeldSession
@@ -61,3 +63,26 @@ async def tell(trials: Trials, session: HeldSession, seq: int) -> bool:
     except DirectContactError as error:
         logger.warning("not written down which input is computed: %s", error.message)
         return True
+
+
+async def compute(
+    trials: Trials,
+    session: HeldSession,
+    seq: int,
+    *,
+    start: Callable[[Callable[[], None]], None],
+    finish: Callable[[bool], None],
+) -> None:
+    """Compute an input alone, while the store knows of it.
+
+    `start` begins, and calls what it is given when it is over. `finish` is called at the end, with
+    False where the session has another owner: then nothing was computed.
+    """
+    if not await tell(trials, session, seq):
+        finish(False)
+        return
+    computed = asyncio.get_running_loop().create_future()
+    start(lambda: computed.set_result(None))
+    await computed
+    await tell(trials, session, 0)
+    finish(True)

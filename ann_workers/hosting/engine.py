@@ -94,13 +94,13 @@ class Engine:
         self._turns: deque[Lane] = deque()
         self._computing = False
         self._armed = False
-        self._thread = ComputeThread()
+        self._compute = ComputeThread()
         self._careful: asyncio.Task[None] | None = None
 
     def close(self) -> None:
         """Compute no more."""
         self.suspended = True
-        self._thread.close()
+        self._compute.close()
         if self._careful is not None:
             self._careful.cancel()
 
@@ -202,9 +202,7 @@ class Engine:
         work = [one for one in batch if one.error is None]
         started = self._clock()
         if work and work[0].session.careful:
-            self._careful = asyncio.get_running_loop().create_task(
-                self._compute_alone(lane, batch, work[0])
-            )
+            self._compute_alone(lane, batch, work[0])
             return
         if len(work) * lane.item_s <= self._inline_s:
             compute(lane.model, work)
@@ -233,22 +231,25 @@ class Engine:
                 done()
 
         overdue = loop.call_later(self._timeout_s, give_up)
-        self._thread.run(lambda: compute(model, work), finish)
+        self._compute.run(lambda: compute(model, work), finish)
 
-    async def _compute_alone(self, lane: Lane, batch: list[Work], work: Work) -> None:
-        """Compute for a session under suspicion, while the store knows of it."""
-        session = work.session
-        owned = await careful.tell(self._trials, session, work.seq)
-        if not owned:
-            self._on_fenced(session)
-            self._finish(lane, batch, 0, self._clock())
-            return
+    def _compute_alone(self, lane: Lane, batch: list[Work], work: Work) -> None:
+        """Compute for a session under suspicion."""
         started = self._clock()
-        computed = asyncio.get_running_loop().create_future()
-        self._compute_in_thread(lane, batch, [work], lambda: computed.set_result(None))
-        await computed
-        await careful.tell(self._trials, session, 0)
-        self._finish(lane, batch, 1, started)
+
+        def start(done: Callable[[], None]) -> None:
+            nonlocal started
+            started = self._clock()
+            self._compute_in_thread(lane, batch, [work], done)
+
+        def finish(owned: bool) -> None:
+            if not owned:
+                self._on_fenced(work.session)
+            self._finish(lane, batch, int(owned), started)
+
+        self._careful = asyncio.get_running_loop().create_task(
+            careful.compute(self._trials, work.session, work.seq, start=start, finish=finish)
+        )
 
     def _give_up(self, batch: list[Work]) -> None:
         """The thread is stuck in a batch: answer its inputs, and compute no more."""

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from itertools import repeat
-from typing import Protocol
+from typing import Any, Protocol
 
 from google.protobuf.message import DecodeError
 
@@ -55,7 +55,7 @@ class InboxHost(Protocol):
     def refuse(self, peer: str, item: ToWorker, release: Release.ValueType) -> None:
         """Tell a gateway that its item is not for this worker."""
 
-    async def end(self, session: HeldSession, reason: str) -> None:
+    def end(self, session: HeldSession, reason: str) -> Coroutine[Any, Any, None]:
         """End the session."""
 
 

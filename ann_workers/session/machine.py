@@ -6,7 +6,7 @@ Opaque inputs and outputs go through it; the shell computes, sends and writes th
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum
 from itertools import islice
@@ -275,9 +275,9 @@ class WorkerMachine(Generic[OutputT]):
         """How many outputs wait for their acknowledgement."""
         return len(self._kept)
 
-    def latest(self, count: int) -> Iterator[OutputT]:
+    def latest(self, count: int) -> list[OutputT]:
         """The last `count` of them, the newest first."""
-        return (kept[3] for kept in islice(reversed(self._kept), count))
+        return [kept[3] for kept in islice(reversed(self._kept), count)]
 
     def checkpointed(self, seq: int) -> None:
         """A checkpoint after input `seq` is written."""

@@ -29,7 +29,8 @@ from nats.aio.subscription import Subscription
 from nats.aio.transport import TcpTransport
 from nats.protocol.parser import PERMISSIONS_ERR
 
-from broker.nats.incoming import Message, MessageTransport
+from broker.nats.incoming import Message
+from broker.nats.transport import MessageTransport
 from broker.port import Delivery, Handler
 from foundation.complaints import Complaints
 from foundation.errors import InvalidInput, LimitExceeded, Unavailable

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from broker.frame_items import FrameToWorker
@@ -164,7 +164,7 @@ class Serving:
             machine.syncing = True
             self.send(ToWorker(send_after=position(machine.acknowledged)))
 
-    def _send_again(self, frames: Iterator[bytes]) -> None:
+    def _send_again(self, frames: Iterable[bytes]) -> None:
         # Commands wait for their inputs at the worker; behind them they would come too late.
         for command in self.commands:
             self.forward(command)

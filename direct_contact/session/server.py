@@ -7,7 +7,6 @@ the machine keeps whole frames: bytes that hold a run of inputs.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum
 
@@ -96,8 +95,8 @@ class ServerMachine:
         window_seq: int,
         window_bytes: int,
         lost_to: int = 0,
-    ) -> Iterator[bytes]:
-        """A worker serves the session; yields the kept frames that it needs, oldest first.
+    ) -> list[bytes]:
+        """A worker serves the session; returns the kept frames that it needs, oldest first.
 
         Args:
             epoch: envelopes with a lower one are stale from now on.
@@ -178,9 +177,9 @@ class ServerMachine:
         self._kept.append(_Kept(first_seq, last_seq, frame_bytes, frame))
         return self.state is ServerState.OPEN and last_seq >= self._wanted_seq
 
-    def kept_from(self, seq: int) -> Iterator[bytes]:
+    def kept_from(self, seq: int) -> list[bytes]:
         """The kept frames that hold inputs from `seq` on, oldest first."""
-        return (kept.frame for kept in tuple(self._kept) if kept.last_seq >= seq)
+        return [kept.frame for kept in self._kept if kept.last_seq >= seq]
 
     # ------------------------------------------------------------ outputs
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from types import SimpleNamespace
-from typing import cast
 
 from ann_workers.hosting.frames import output_frame
 from ann_workers.hosting.outbox import Outbox
@@ -16,6 +14,7 @@ from broker.memory import MemoryBroker, MemoryHub
 from protos.dc.internal.v1.envelope_pb2 import ToGateway
 from registry.live import Seat, SessionRecord
 from tests.support.conditions import until
+from tests.support.faulty import FaultyModel
 
 
 class Gateway:
@@ -52,7 +51,7 @@ def session_with(outputs: Sequence[int]) -> HeldSession:
     machine: WorkerMachine[KeptOutput] = WorkerMachine(
         stateful=False, hold=False, window_inputs=64, window_bytes=1 << 24
     )
-    lane = cast("Lane", SimpleNamespace(model=SimpleNamespace(new_state=lambda: None)))
+    lane = Lane(FaultyModel(stateful=False))
     record = SessionRecord("s", "tenant", "digits", 1, "default", stateful=False)
     session = HeldSession(record, epoch=1, lane=lane, machine=machine)
     session.seat, session.attached = Seat(1, "gateway", ""), True
