@@ -11,6 +11,16 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 PROTOS := $(wildcard protos/dc/v1/*.proto protos/dc/internal/v1/*.proto protos/dc/triton/v1/*.proto)
 PROTOC := PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m grpc_tools.protoc -I .
 
+PACKAGES := protos foundation broker registry direct_contact ann_workers rest_api launcher
+COMPILED := build/compiled/.made
+# What finds the compiled modules before those of this folder.
+WITH_COMPILED := PYTHONSAFEPATH=1 PYTHONPATH="$(CURDIR)/build/compiled:$(CURDIR)"
+# There are a C compiler and Python's headers.
+CAN_COMPILE = $(BIN)/python -c 'import os, shutil, sys, sysconfig; \
+  compiler = (os.environ.get("CC") or sysconfig.get_config_var("CC")).split()[0]; \
+  header = os.path.join(sysconfig.get_paths()["include"], "Python.h"); \
+  sys.exit(not (shutil.which(compiler) and os.path.exists(header)))'
+
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .SUFFIXES:
@@ -43,6 +53,16 @@ test: $(VENV)/.dev-installed ## All tests that need nothing but Python
 .PHONY: test-system
 test-system: $(VENV)/.dev-installed | $(HADOLINT) $(AUTOBAHN) ## The tests that need Debian packages (nginx, postgresql, docker-compose), hadolint and Autobahn
 	$(BIN)/python -m pytest -m system $(ARGS)
+
+# What stands in COMPILED_TESTS runs on compiled modules; the rest does not come near them.
+COMPILED_TESTS := tests/unit/foundation tests/unit/broker tests/unit/direct_contact \
+  tests/unit/ann_workers tests/property tests/contract tests/integration/broker \
+  tests/integration/stream tests/integration/test_modules.py tests/chaos
+
+.PHONY: test-compiled
+test-compiled: $(VENV)/.dev-installed $(COMPILED) ## Those tests that pass the frame path, on compiled modules
+	$(WITH_COMPILED) $(BIN)/python -m pytest -o pythonpath= --compiled -m "not system" \
+	  $(COMPILED_TESTS) $(ARGS)
 
 SEED ?= 1
 KILLS ?= 40
@@ -100,13 +120,30 @@ clean: ## Remove what make made: the environment, caches, builds
 	  .pytest_cache .hypothesis .import_linter_cache *.egg-info
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
+.PHONY: compiled
+compiled: $(COMPILED) ## The wheel with a compiled frame path into build/wheel, unpacked in build/compiled
+
+.PHONY: can-compile
+can-compile: | $(BIN)/python
+	@$(CAN_COMPILE)
+
+# Of compiled modules where they can be made, unless PURE=1.
+define measure
+@if [ -z "$(PURE)" ] && $(CAN_COMPILE); then \
+  $(MAKE) --no-print-directory compiled && \
+  $(WITH_COMPILED) $(BIN)/python -m $(1) --modules compiled $(ARGS); \
+else \
+  $(BIN)/python -m $(1) --modules pure $(ARGS); \
+fi
+endef
+
 .PHONY: bench
-bench: $(VENV)/.bench-installed ## Measure it beside bare echoes and a hand-made chain; ARGS=--quick
-	$(BIN)/python -m benchmarks $(ARGS)
+bench: $(VENV)/.bench-installed ## Measure it beside bare echoes and a hand-made chain; ARGS=--quick PURE=1
+	$(call measure,benchmarks)
 
 .PHONY: bench-peers
 bench-peers: $(VENV)/.bench-installed ## The same work by other model servers, each in its own environment
-	$(BIN)/python -m benchmarks.peers $(ARGS)
+	$(call measure,benchmarks.peers)
 
 # ---------------------------------------------------------------- the environment
 
@@ -162,4 +199,17 @@ $(VENV)/.bench-installed: pyproject.toml constraints.txt | $(BIN)/python
 $(VENV)/.local-installed: pyproject.toml constraints.txt | $(BIN)/python
 	@echo "Installing Direct Contact into $(VENV) …"
 	@$(PIP) install --quiet --constraint constraints.txt --editable '.[local]'
+	@touch $@
+
+# Never beside the sources: there, a compiled module would hide what is edited.
+$(COMPILED): hatch_build.py pyproject.toml constraints.txt \
+    $(shell find $(PACKAGES) -type f -not -name '*.pyc') | $(BIN)/python
+	@$(CAN_COMPILE) || { echo "There is no C compiler here, or no Python.h: on Debian, \
+	apt-get install gcc libc6-dev python3-dev" >&2; exit 1; }
+	@echo "Compiling the frame path into build/compiled: a minute …"
+	@rm -rf build/wheel build/compiled
+	@HATCH_BUILD_HOOK_ENABLE_CUSTOM=true \
+	PIP_CONSTRAINT="$(CURDIR)/constraints.txt" PIP_BUILD_CONSTRAINT="$(CURDIR)/constraints.txt" \
+	  $(PIP) wheel --quiet --no-deps --wheel-dir build/wheel .
+	@$(PIP) install --quiet --no-deps --target build/compiled build/wheel/*.whl
 	@touch $@

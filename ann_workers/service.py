@@ -37,6 +37,7 @@ from foundation import redis
 from foundation.busy_poll import BusyPoll, BusyPollSettings
 from foundation.clock import unix_ms
 from foundation.errors import Unavailable
+from foundation.modules import modules
 from foundation.process import beat, settle_memory
 from foundation.settings import BrokerSettings, RedisSettings, Settings, TelemetrySettings
 from foundation.telemetry import Health, ProbeServer
@@ -254,6 +255,7 @@ class Worker:
                     "worker": self.name,
                     "pool": self._own.worker_pool,
                     "endpoint": self._endpoint or "-",
+                    "modules": modules(),
                 },
             )
             await stop.wait()

@@ -16,6 +16,7 @@ from direct_contact.gateway.metrics import GatewayMetrics
 from direct_contact.gateway.settings import GatewaySettings
 from foundation import redis
 from foundation.busy_poll import BusyPoll, BusyPollSettings
+from foundation.modules import modules
 from foundation.process import beat, settle_memory
 from foundation.settings import BrokerSettings, RedisSettings, Settings, TelemetrySettings
 from foundation.telemetry import Health, ProbeServer
@@ -93,7 +94,10 @@ class Gateway:
                 probe_port=probe_port,
                 port=port,
             )
-            logger.info("gateway ready", extra={"gateway": self.name, "port": port})
+            logger.info(
+                "gateway ready",
+                extra={"gateway": self.name, "port": port, "modules": modules()},
+            )
             await stop.wait()
             await endpoint.drain()
             for task in running:

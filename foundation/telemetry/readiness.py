@@ -8,6 +8,7 @@ from typing import Any
 
 from pydantic import Field
 
+from foundation.modules import modules
 from foundation.settings import SettingsGroup
 
 
@@ -20,10 +21,13 @@ class ReadinessSettings(SettingsGroup):
 
 
 def write_ready(path: str | Path, **fields: Any) -> None:
-    """Write the fields as JSON, atomically: a reader sees the whole file or none. "": nothing."""
+    """Write the fields, and which modules run, as JSON; to "": nothing.
+
+    It is atomic: a reader sees the whole file or none.
+    """
     if not path:
         return
     target = Path(path)
     partial = target.with_name(target.name + ".partial")
-    partial.write_text(json.dumps(fields) + "\n")
+    partial.write_text(json.dumps({**fields, "modules": modules()}) + "\n")
     partial.replace(target)

@@ -164,6 +164,10 @@ def test_images_hold_only_what_a_service_needs_when_they_are_built() -> None:
     packages = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["hatch"]
     wanted = packages["build"]["targets"]["wheel"]["packages"]
     ignored = (DOCKER / "Dockerfile.dockerignore").read_text().split()
+    # The wheel has the compiled modules, and the C compiler stays behind.
+    assert "HATCH_BUILD_HOOK_ENABLE_CUSTOM=true" in found["wheel"]
+    assert "gcc" not in found["service"]
+    assert {"!hatch_build.py", "!constraints.txt"} <= set(ignored)
     for package in wanted:
         assert f"COPY {package} {package}\n" in found["wheel"]
         assert f"!{package}" in ignored
