@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import tomllib
 from collections.abc import AsyncIterator, Iterator
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -14,6 +16,22 @@ from foundation.redis import connect as connect_redis
 from foundation.settings import BrokerSettings
 from tests.support.postgres import PostgresServer
 from tests.support.servers import NatsServer, RedisServer
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--compiled", action="store_true", help="fail where a module to compile is not compiled"
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if config.getoption("--compiled"):
+        told = tomllib.loads((config.rootpath / "pyproject.toml").read_text())
+        hook = told["tool"]["hatch"]["build"]["targets"]["wheel"]["hooks"]["custom"]
+        for path in hook["modules"]:
+            spec = find_spec(path.removesuffix(".py").replace("/", "."))
+            if spec is None or spec.origin is None or spec.origin.endswith(".py"):
+                raise pytest.UsageError(f"--compiled: {path} is not: make test-compiled")
 
 
 @pytest.fixture(scope="session")

@@ -151,8 +151,11 @@ def _count_callbacks(
 
     def counted_call_soon(callback: Any, *given: Any, **more: Any) -> Any:
         name = getattr(callback, "__qualname__", "")
+        # A compiled method does not tell its module; its class does.
+        owner = type(getattr(callback, "__self__", None))
+        module = getattr(callback, "__module__", None) or owner.__module__
         # The end of a task that was made before.
-        if (getattr(callback, "__module__", "") or "").startswith(OURS) and "_done" not in name:
+        if module.startswith(OURS) and "_done" not in name:
             costs.callbacks[name] += 1
         return call_soon(callback, *given, **more)
 

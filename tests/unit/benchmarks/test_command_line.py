@@ -3,6 +3,9 @@ from __future__ import annotations
 import pytest
 
 from benchmarks.__main__ import arguments
+from foundation.modules import COMPILED, modules
+
+OTHERS = "pure" if modules() == COMPILED else "compiled"
 
 
 def test_arguments_choose_every_work_when_none_is_named() -> None:
@@ -24,6 +27,7 @@ def test_arguments_shorten_when_it_has_to_be_quick() -> None:
         (["--only", "nothing"], "there is no 'nothing'"),
         (["--rounds", "101"], "--rounds must be 1 to 100, got 101"),
         (["--seconds", "0.01"], "--seconds must be 0.1 to 60, got 0.01"),
+        (["--modules", OTHERS], f"{OTHERS} ones were asked for, these are {modules()}"),
         (["--load-cpus", "x"], "--load-cpus must be numbers, got 'x'"),
     ],
 )
