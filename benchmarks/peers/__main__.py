@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks import results
-from benchmarks.__main__ import RESULTS
+from benchmarks.__main__ import RESULTS, ask_for_modules, check_modules
 from benchmarks.measuring import Shape, put_load, random_payload, values_of
 from benchmarks.peers.catalogue import PEERS, Peer
 from benchmarks.peers.environments import NotInstalled, install
@@ -133,7 +133,9 @@ def arguments(given: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=4.0, help="of each measurement")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write everything measured")
+    ask_for_modules(parser)
     options = parser.parse_args(given)
+    check_modules(parser, options)
     wanted = [name for name in options.only.split(",") if name] or names
     for name in wanted:
         if name not in names:

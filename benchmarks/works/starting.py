@@ -22,7 +22,7 @@ from benchmarks.load.talks import StreamTalk
 from benchmarks.load.wires import Broken
 from benchmarks.measuring import LoadFailed, Sample, random_payload
 from benchmarks.statistics import Goal
-from benchmarks.targets import ROOT
+from benchmarks.targets import OUR_MODULES, check_modules
 from benchmarks.works.networks import FEATURES, SMALL
 from benchmarks.works.work import Context, Variant, Work
 from launcher.embedded.tether import tethered
@@ -57,7 +57,7 @@ async def _first_answer(directory: Path, *, create: bool) -> dict[str, float]:
     started_at = time.perf_counter()
     process = await asyncio.create_subprocess_exec(
         *tethered([sys.executable, "-m", "launcher", "up", *arguments]),
-        env={**inherited, "PYTHONPATH": str(ROOT)},
+        env={**inherited, **OUR_MODULES},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
@@ -69,6 +69,7 @@ async def _first_answer(directory: Path, *, create: bool) -> dict[str, float]:
                     raise LoadFailed(f"up ended with {process.returncode}")
                 await asyncio.sleep(POLL_S)
             ready_s = time.perf_counter() - started_at
+            check_modules(directory / "data")
             await _answer(json.loads(ready_file.read_text()), create=create)
             answered_s = time.perf_counter() - started_at
     finally:
