@@ -33,7 +33,6 @@ class Shape:
     outstanding: int = 1
     bundle: bool = False
     rate: float = 0.0
-    awake: bool = False
     warm_s: float = 0.5
     measure_s: float = 3.0
     cpus: tuple[int, ...] = ()
@@ -78,7 +77,6 @@ async def put_load(
         outstanding=shape.outstanding,
         bundle=shape.bundle,
         rate=shape.rate,
-        awake=shape.awake,
         warm_s=shape.warm_s,
         measure_s=shape.measure_s,
         cpus=shape.cpus,
@@ -166,12 +164,11 @@ def sample_of(observed: Observed, payload_bytes: int = 0) -> Sample:
     figures = {
         "answers/s": answers / duration_s,
         "server µs": sum(used_s.values()) / answers * 1e6,
+        "generator µs": generator_s / answers * 1e6,
+        "generator share": generator_s / duration_s,
         "others share": max(0.0, observed.busy_s - sum(used_s.values()) - generator_s) / duration_s,
         **{f"{name} ms": value for name, value in result["latency_ms"].items()},
     }
-    if not result.get("awake"):
-        figures["generator µs"] = generator_s / answers * 1e6
-        figures["generator share"] = generator_s / duration_s
     if payload_bytes:
         figures["MB/s"] = answers * payload_bytes / duration_s / 1e6
     if "p99 ms" in figures:

@@ -84,7 +84,7 @@ def print_table(findings: Sequence[Finding]) -> None:
     console.print(f"modules of ours: {modules()}.", style="dim")
     console.print(
         "load gen.: the share of one core that the load generator used; below 100 % it waited "
-        "for the server, so it was not the bottleneck. Empty where it stays awake.",
+        "for the server, so it was not the bottleneck.",
         style="dim",
     )
     if worst > NOISE:

@@ -39,22 +39,20 @@ async def run(plan: Plan) -> dict[str, Any]:
     gc.collect()
     gc.freeze()
     gc.disable()
-    beside: list[asyncio.Task[None]] = []
+    pacing: asyncio.Task[None] | None = None
     if plan.rate:
-        beside.append(asyncio.create_task(_pace(talks, plan.rate)))
+        pacing = asyncio.create_task(_pace(talks, plan.rate))
     else:
         for talk in talks:
             talk.begin()
-    if plan.awake:
-        beside.append(asyncio.create_task(_stay_awake()))
     await _pass(plan.warm_s, trouble)
     _say("begin")
     meter.start()
     await _pass(plan.measure_s, trouble)
     duration_s, cpu_s = meter.stop()
     _say("end")
-    for task in beside:
-        task.cancel()
+    if pacing is not None:
+        pacing.cancel()
     for talk in talks:
         talk.end()
     await asyncio.sleep(0.05)
@@ -63,7 +61,6 @@ async def run(plan: Plan) -> dict[str, Any]:
         "duration_s": duration_s,
         "per_second": meter.per_second[: int(duration_s)],
         "cpu_s": cpu_s,
-        "awake": plan.awake,
         "latency_ms": percentiles_ms(meter.latencies, (50, 90, 99, 99.9, 100)),
         "histogram_us": histogram_us(meter.latencies),
     }
@@ -128,13 +125,6 @@ async def _pace(talks: list[PlainTalk], rate: float) -> None:
             sent += 1
             talks[sent % len(talks)].send(1, started_at + sent / rate)
         await asyncio.sleep(PACE_S)
-
-
-async def _stay_awake() -> None:
-    """Keep the event loop turning, and offer the core to the servers at each turn."""
-    while True:
-        os.sched_yield()
-        await asyncio.sleep(0)
 
 
 async def _pass(seconds: float, trouble: asyncio.Future[None]) -> None:

@@ -44,8 +44,6 @@ class Plan:
     """Inputs that are sent at the same time share a frame; otherwise each has its own."""
     rate: float = 0.0
     """Open loop: so many inputs a second over all sessions, however late the answers are."""
-    awake: bool = False
-    """Look for answers without sleeping: how long it takes to wake is no part of their time."""
     warm_s: float = 1.0
     measure_s: float = 5.0
     cpus: tuple[int, ...] = field(default=())

@@ -39,7 +39,6 @@ def _prepare(
     outstanding: int,
     rows: int = 0,
     rate: float = 0.0,
-    awake: bool = False,
     who: Sequence[str],
 ) -> Prepare:
     payload = random_payload(rows, FEATURES) if rows else random_payload(FEATURES)
@@ -53,7 +52,6 @@ def _prepare(
             sessions=sessions,
             outstanding=outstanding,
             rate=rate,
-            awake=awake,
             warm_s=context.warm_s,
             measure_s=context.measure_s,
             cpus=context.load_cpus,
@@ -119,7 +117,7 @@ UNARY = Work(
     "unary",
     "latency of small frames, 1 session, 1 outstanding",
     ("p50 ms", "p99 ms"),
-    _prepare(SMALL, sessions=1, outstanding=1, awake=True, who=EVERYBODY),
+    _prepare(SMALL, sessions=1, outstanding=1, who=EVERYBODY),
     (
         Goal("p50 ms", BROKER, "<=", 0.85, CHAIN),
         Goal("p50 ms", DIRECT, "<=", 1.3, WEBSOCKETS),
