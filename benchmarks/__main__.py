@@ -34,7 +34,7 @@ def arguments(given: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, help="of each work (default 7)")
     parser.add_argument("--seconds", type=float, help="of each measurement (default 3)")
     parser.add_argument("--load-cpus", default="", metavar="N,…", help="pin the load generator")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write everything measured")
+    ask_for_file(parser, RESULTS / "run.json")
     parser.add_argument("--no-plots", action="store_true", help="write no PNG files")
     ask_for_modules(parser)
     options = parser.parse_args(given)
@@ -52,6 +52,17 @@ def arguments(given: Sequence[str] | None = None) -> argparse.Namespace:
     except ValueError:
         parser.error(f"--load-cpus must be numbers, got {options.load_cpus!r}")
     return options
+
+
+def ask_for_file(parser: argparse.ArgumentParser, default: Path) -> None:
+    """The option that tells where everything measured is written."""
+    parser.add_argument(
+        "--json",
+        type=Path,
+        metavar="FILE",
+        default=default,
+        help="write everything measured here (default %(default)s)",
+    )
 
 
 def ask_for_modules(parser: argparse.ArgumentParser) -> None:
@@ -110,8 +121,8 @@ def main() -> int:
     print_table(findings)
     told: dict[str, Any] = {"rounds": options.rounds, "seconds": options.seconds}
     told["load_cpus"] = options.load_cpus
-    if options.json:
-        results.write(options.json, findings, told)
+    results.write(options.json, findings, told)
+    sys.stderr.write(f"wrote {options.json}\n")
     if not options.no_plots:
         _plot(findings)
     return 0

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks import results
-from benchmarks.__main__ import RESULTS, ask_for_modules, check_modules
+from benchmarks.__main__ import RESULTS, ask_for_file, ask_for_modules, check_modules
 from benchmarks.measuring import Shape, put_load, random_payload, values_of
 from benchmarks.peers.catalogue import PEERS, Peer
 from benchmarks.peers.environments import NotInstalled, install
@@ -132,7 +132,7 @@ def arguments(given: Sequence[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=4.0, help="of each measurement")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write everything measured")
+    ask_for_file(parser, RESULTS / "peers.json")
     ask_for_modules(parser)
     options = parser.parse_args(given)
     check_modules(parser, options)
@@ -152,8 +152,8 @@ def main() -> int:
     finding = asyncio.run(run(options))
     print_table([finding])
     told = {"rounds": options.rounds, "seconds": options.seconds}
-    if options.json:
-        results.write(options.json, [finding], told)
+    results.write(options.json, [finding], told)
+    sys.stderr.write(f"wrote {options.json}\n")
     with contextlib.suppress(ImportError):
         from benchmarks import plots
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from benchmarks.__main__ import arguments
+from benchmarks.__main__ import RESULTS, arguments
 from foundation.modules import COMPILED, modules
 
 OTHERS = "pure" if modules() == COMPILED else "compiled"
@@ -12,6 +12,7 @@ def test_arguments_choose_every_work_when_none_is_named() -> None:
     options = arguments([])
     assert [work.name for work in options.works][:2] == ["small", "unary"]
     assert (options.rounds, options.seconds) == (7, 3.0)
+    assert options.json == RESULTS / "run.json"
 
 
 def test_arguments_shorten_when_it_has_to_be_quick() -> None:
