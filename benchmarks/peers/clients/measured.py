@@ -70,6 +70,9 @@ async def _run(converse: Converse, plan: dict[str, Any]) -> dict[str, Any]:
     meter = Meter()
     tallies = [Tally(meter, plan["expected"]) for _ in range(plan["sessions"])]
     sessions = [asyncio.ensure_future(converse(given, tally)) for tally in tallies]
+    for session in sessions:
+        # What one of them died of is told, not what all others did.
+        session.add_done_callback(lambda done: done.cancelled() or done.exception())
     async with asyncio.timeout(OPEN_TIMEOUT_S):
         for tally, session in zip(tallies, sessions, strict=True):
             await asyncio.wait({tally.first_answer, session}, return_when=asyncio.FIRST_COMPLETED)
@@ -83,7 +86,11 @@ async def _run(converse: Converse, plan: dict[str, Any]) -> dict[str, Any]:
     meter.start()
     await asyncio.sleep(plan["measure_s"])
     duration_s, cpu_s = meter.stop()
+    ended = [session for session in sessions if session.done()]
     _say("end")
+    if ended:
+        ended[0].result()
+        raise ConnectionError(f"{len(ended)} streams ended before their time")
     return {
         "answers": meter.answers,
         "duration_s": duration_s,
