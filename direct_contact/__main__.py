@@ -13,22 +13,13 @@ def main() -> None:
         from direct_contact.gateway.service import Gateway
     except ModuleNotFoundError as error:
         sys.exit(f"direct_contact: {error.name} is missing: pip install 'direct-contact[gateway]'")
-    from direct_contact.gateway.settings import GatewaySettings
-    from foundation.busy_poll import BusyPollSettings
+    from direct_contact.gateway.settings import GROUPS, GatewaySettings
     from foundation.process import run
-    from foundation.settings import BrokerSettings, RedisSettings, TelemetrySettings, load
+    from foundation.settings import TelemetrySettings, load
     from foundation.telemetry import configure_logging
-    from foundation.telemetry.readiness import ReadinessSettings
 
     settings = load(
-        (
-            GatewaySettings,
-            BrokerSettings,
-            RedisSettings,
-            BusyPollSettings,
-            TelemetrySettings,
-            ReadinessSettings,
-        ),
+        GROUPS,
         program="python -m direct_contact",
         purpose="The Direct Contact service: the WSS endpoint that connects clients to workers.",
     )

@@ -9,9 +9,9 @@ import annotated_types
 import typer.main
 from pydantic.fields import FieldInfo
 
-from ann_workers.process import GROUPS
+from ann_workers.process import GROUPS as WORKER_GROUPS
+from direct_contact.gateway.settings import GROUPS as GATEWAY_GROUPS
 from direct_contact.gateway.settings import GatewaySettings
-from foundation.busy_poll import BusyPollSettings
 from foundation.settings import (
     BrokerSettings,
     DatabaseSettings,
@@ -77,19 +77,9 @@ SERVICES = (
             ReadinessSettings,
         ),
     ),
-    Service(
-        "direct_contact",
-        (
-            GatewaySettings,
-            BrokerSettings,
-            RedisSettings,
-            BusyPollSettings,
-            TelemetrySettings,
-            ReadinessSettings,
-        ),
-    ),
-    Service("ann_workers", GROUPS),
-    Service("launcher.direct_worker", (EndpointSettings, GatewaySettings, *GROUPS)),
+    Service("direct_contact", GATEWAY_GROUPS),
+    Service("ann_workers", WORKER_GROUPS),
+    Service("launcher.direct_worker", (EndpointSettings, GatewaySettings, *WORKER_GROUPS)),
 )
 
 

@@ -3,10 +3,18 @@
 from __future__ import annotations
 
 import secrets
+from typing import Final
 
 from pydantic import Field
 
-from foundation.settings import SettingsGroup
+from foundation.busy_poll import BusyPollSettings
+from foundation.settings import (
+    BrokerSettings,
+    RedisSettings,
+    SettingsGroup,
+    TelemetrySettings,
+)
+from foundation.telemetry.readiness import ReadinessSettings
 
 
 class GatewaySettings(SettingsGroup):
@@ -49,3 +57,14 @@ class GatewaySettings(SettingsGroup):
     gateway_drain_s: float = Field(
         5.0, ge=0, description="After SIGTERM, reconnects are spread over this time"
     )
+
+
+GROUPS: Final[tuple[type[SettingsGroup], ...]] = (
+    GatewaySettings,
+    BrokerSettings,
+    RedisSettings,
+    BusyPollSettings,
+    TelemetrySettings,
+    ReadinessSettings,
+)
+"""What a gateway's process reads."""
