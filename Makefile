@@ -54,7 +54,7 @@ test: $(VENV)/.dev-installed ## All tests that need nothing but Python
 test-system: $(VENV)/.dev-installed | $(HADOLINT) $(AUTOBAHN) ## The tests that need Debian packages (nginx, postgresql, docker-compose), hadolint and Autobahn
 	$(BIN)/python -m pytest -m system $(ARGS)
 
-# What stands in COMPILED_TESTS runs on compiled modules; the rest does not come near them.
+# The tests of what is compiled and of what calls it, streams through whole services among them.
 COMPILED_TESTS := tests/unit/foundation tests/unit/broker tests/unit/direct_contact \
   tests/unit/ann_workers tests/property tests/contract tests/integration/broker \
   tests/integration/stream tests/integration/test_modules.py tests/chaos
@@ -201,15 +201,26 @@ $(VENV)/.local-installed: pyproject.toml constraints.txt | $(BIN)/python
 	@$(PIP) install --quiet --constraint constraints.txt --editable '.[local]'
 	@touch $@
 
+.PHONY: always
+always:
+
+# Changes with the files that there are, and with the Python that they are compiled for.
+build/compiled-from: always | $(BIN)/python
+	@mkdir -p build
+	@{ $(BIN)/python -c 'import sysconfig; print(sysconfig.get_config_var("EXT_SUFFIX"))'; \
+	  find $(PACKAGES) -type f -not -name '*.pyc' | sort; } >$@.new
+	@if cmp -s $@.new $@; then rm $@.new; else mv $@.new $@; fi
+
 # Never beside the sources: there, a compiled module would hide what is edited.
-$(COMPILED): hatch_build.py pyproject.toml constraints.txt \
+$(COMPILED): hatch_build.py pyproject.toml constraints.txt build/compiled-from \
     $(shell find $(PACKAGES) -type f -not -name '*.pyc') | $(BIN)/python
 	@$(CAN_COMPILE) || { echo "There is no C compiler here, or no Python.h: on Debian, \
 	apt-get install gcc libc6-dev python3-dev" >&2; exit 1; }
 	@echo "Compiling the frame path into build/compiled: a minute …"
 	@rm -rf build/wheel build/compiled
+	@touch build/begun
 	@HATCH_BUILD_HOOK_ENABLE_CUSTOM=true \
 	PIP_CONSTRAINT="$(CURDIR)/constraints.txt" PIP_BUILD_CONSTRAINT="$(CURDIR)/constraints.txt" \
 	  $(PIP) wheel --quiet --no-deps --wheel-dir build/wheel .
 	@$(PIP) install --quiet --no-deps --target build/compiled build/wheel/*.whl
-	@touch $@
+	@touch -r build/begun $@

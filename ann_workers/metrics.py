@@ -57,6 +57,7 @@ class WorkerMetrics(Collector):
                 "Inputs under way at servers that compute for this worker",
                 host.remote.under_way,
             ),
+            "awake": ("Stays awake for the next frame just now", int(host.poll.turning)),
             "outputs_unacknowledged": (
                 "Outputs that wait for their acknowledgement",
                 sum(s.machine.outputs_kept for s in sessions),

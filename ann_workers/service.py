@@ -163,6 +163,7 @@ class Worker:
             undelivered=lambda gateway: subjects.worker_undelivered(name, gateway),
             owner=host.inbox,
             silence_s=SILENCE_S,
+            heard=host.poll.heard,
         )
         host.lease = Lease(  # its callbacks run after the parts below are there
             self._directory,

@@ -94,6 +94,7 @@ class Links:
             match one wildcard, `undelivered("*")`.
         owner: is told what comes and what fails.
         silence_s: a peer that shares sessions and is silent for longer counts as gone.
+        heard: is told, ahead of the owner, how many items came together over the broker.
     """
 
     def __init__(
@@ -106,6 +107,7 @@ class Links:
         undelivered: Callable[[str], str],
         owner: LinkOwner,
         silence_s: float,
+        heard: Callable[[int], None] | None = None,
         clock: Monotonic = monotonic,
     ) -> None:
         self.counters = LinkCounters()
@@ -116,6 +118,7 @@ class Links:
         self._undelivered = undelivered
         self._owner = owner
         self._silence_s = silence_s
+        self._heard = heard
         self._clock = clock
         self._peers: dict[str, _Peer] = {}
         self._ready: dict[str, _Peer] = {}
@@ -272,6 +275,8 @@ class Links:
             return
         in_order = number == link.received_number + 1
         link.received_number = number
+        if self._heard is not None:
+            self._heard(len(items))
         self._owner.receive(peer, items)
         if not in_order:
             self._gap(peer)

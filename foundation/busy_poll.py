@@ -24,8 +24,8 @@ class BusyPollSettings(SettingsGroup):
         ge=0,
         le=10_000,
         description="Where frames come one by one and closer than this, the process looks for the "
-        "next one for this long before it sleeps: half the latency, for CPU time that no other "
-        "process asks for; 0: never, as where CPU time is capped or billed",
+        "next one for this long before it sleeps: a third to a half less latency, for CPU time "
+        "that no other process asks for; 0: never, as where CPU time is capped or billed",
     )
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from operator import index
 from typing import Any, Protocol
 
 from ann_workers.backends.request import Answer, Request, State
@@ -27,16 +28,28 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class TensorSpec:
-    """What one tensor looks like; -1 in `shape` is an axis of any size."""
+    """What one tensor looks like; -1 in `shape` is an axis of any size.
+
+    Raises:
+        TypeError: `shape` holds what is no integer.
+    """
 
     name: str
     datatype: str
     shape: tuple[int, ...]
 
+    def __post_init__(self) -> None:
+        # Compiled modules rely on the types, and backends take theirs from files and numpy.
+        object.__setattr__(self, "shape", tuple(index(axis) for axis in self.shape))
+
 
 @dataclass(frozen=True, slots=True)
 class Signature:
-    """What goes in, what comes out, and how the worker may batch it."""
+    """What goes in, what comes out, and how the worker may batch it.
+
+    Raises:
+        TypeError: `max_batch` is no integer.
+    """
 
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
@@ -44,6 +57,11 @@ class Signature:
     trainable: bool
     max_batch: int
     """Requests in one call of `infer` beyond which a larger batch gains nothing."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "inputs", tuple(self.inputs))
+        object.__setattr__(self, "outputs", tuple(self.outputs))
+        object.__setattr__(self, "max_batch", index(self.max_batch))
 
 
 class Model(Protocol):

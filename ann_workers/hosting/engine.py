@@ -94,13 +94,13 @@ class Engine:
         self._turns: deque[Lane] = deque()
         self._computing = False
         self._armed = False
-        self._compute = ComputeThread()
+        self._compute_thread = ComputeThread()
         self._careful: asyncio.Task[None] | None = None
 
     def close(self) -> None:
         """Compute no more."""
         self.suspended = True
-        self._compute.close()
+        self._compute_thread.close()
         if self._careful is not None:
             self._careful.cancel()
 
@@ -231,7 +231,7 @@ class Engine:
                 done()
 
         overdue = loop.call_later(self._timeout_s, give_up)
-        self._compute.run(lambda: compute(model, work), finish)
+        self._compute_thread.run(lambda: compute(model, work), finish)
 
     def _compute_alone(self, lane: Lane, batch: list[Work], work: Work) -> None:
         """Compute for a session under suspicion."""

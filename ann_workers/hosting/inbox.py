@@ -21,7 +21,6 @@ from broker.frame_items import FrameToWorker
 from broker.input_frames import read_client_frame
 from broker.shared import Shared
 from foundation.background import Background
-from foundation.busy_poll import BusyPoll
 from foundation.clock import Monotonic
 from protos.dc.internal.v1.envelope_pb2 import RELEASE_UNKNOWN, Release, ToGateway, ToWorker
 from protos.dc.v1.stream_pb2 import ClientFrame, Input
@@ -34,7 +33,6 @@ class InboxHost(Protocol):
     """What the inbox needs of the host."""
 
     now: Monotonic
-    poll: BusyPoll
     sessions: dict[str, HeldSession]
     by_gateway: Shared[HeldSession]
     ending: set[str]
@@ -68,13 +66,11 @@ class Inbox:
         self._host = host
         self._sessions = host.sessions
         self._now = host.now
-        self._poll = host.poll
 
     # ------------------------------------------------------------ what the links tell
 
     def receive(self, peer: str, items: Sequence[ToWorker]) -> None:
         """Hand each item to its session."""
-        self._poll.heard(len(items))
         sessions = self._sessions
         now = self._now()
         for item in items:

@@ -32,6 +32,7 @@ class GatewayMetrics(Collector):
                 sum(s.machine.retained_bytes for s in streams),
             ),
             "workers": ("Workers that serve sessions of this gateway", hub.workers),
+            "awake": ("Stays awake for the next frame just now", int(hub.poll.turning)),
         }
         for name, (text, value) in gauges.items():
             yield GaugeMetricFamily(f"dc_gateway_{name}", text, value=value)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 
 import pytest
 
@@ -34,7 +34,9 @@ class Owner:
         return True
 
 
-def links_of(name: str, hub: MemoryHub, owner: Owner) -> Links:
+def links_of(
+    name: str, hub: MemoryHub, owner: Owner, heard: Callable[[int], None] | None = None
+) -> Links:
     return Links(
         MemoryBroker(hub),
         name=name,
@@ -43,6 +45,7 @@ def links_of(name: str, hub: MemoryHub, owner: Owner) -> Links:
         undelivered=lambda peer: f"undelivered.{name}.{peer}",
         owner=owner,
         silence_s=30,
+        heard=heard,
     )
 
 
@@ -91,3 +94,23 @@ async def test_peer_is_kept_when_nobody_listens_before_the_reconnect_is_told(
     nobody_listens(hub)
     await until(lambda: broker.received > received + 1)
     assert owner.lost == []
+
+
+async def test_links_tell_how_much_came_together_when_it_came_over_the_broker(
+    hub: MemoryHub,
+) -> None:
+    owner, near = Owner(), Owner()
+    heard: list[int] = []
+    a, b = links_of("a", hub, owner, heard.append), links_of("b", hub, Owner())
+    c = links_of("c", hub, near)
+    a.join(c)
+    for links in (a, b, c):
+        await links.open()
+    c.send("a", ToWorker(session="near"))
+    assert [item.session for item in owner.received] == ["near"]
+    b.send("a", ToWorker(session="far"))
+    await until(lambda: heard)
+    for _ in range(3):
+        b.send("a", ToWorker(session="far"))
+    await until(lambda: len(heard) > 1)
+    assert heard == [1, 3]
