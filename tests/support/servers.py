@@ -8,7 +8,9 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from launcher.embedded.tether import tethered
@@ -23,6 +25,16 @@ def free_port() -> int:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
         return port
+
+
+def _tied(command: Sequence[str]) -> list[str]:
+    """The command of a server that a killed run does not leave behind.
+
+    The tie is to the thread, so one that is started from another than the main one goes without.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        return list(command)
+    return tethered(command)
 
 
 class Server:
@@ -60,8 +72,7 @@ class Server:
             chosen = self.port or free_port()
             with (self.directory / "log").open("ab") as log:
                 self._process = subprocess.Popen(
-                    # A run that is killed leaves none behind.
-                    tethered(self._command(chosen)),
+                    _tied(self._command(chosen)),
                     cwd=self.directory,
                     stdin=subprocess.DEVNULL,
                     stdout=log,
