@@ -11,12 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import results
+from benchmarks.options import RESULTS, ask_for_file, ask_for_modules, refuse_other_modules
 from benchmarks.table import print_table
 from benchmarks.works import WORKS, Context, Finding, Work
 from benchmarks.works.work import measure
-from foundation.modules import COMPILED, modules
 
-RESULTS = Path(__file__).parent / "results"
 MAX_ROUNDS, MAX_SECONDS = 100, 60.0
 
 
@@ -38,7 +37,7 @@ def arguments(given: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--no-plots", action="store_true", help="write no PNG files")
     ask_for_modules(parser)
     options = parser.parse_args(given)
-    check_modules(parser, options)
+    refuse_other_modules(parser, options)
     options.works = _chosen(parser, options.only)
     options.who = frozenset(name.strip() for name in options.who.split(",") if name.strip())
     options.rounds = options.rounds or (3 if options.quick else 7)
@@ -52,30 +51,6 @@ def arguments(given: Sequence[str] | None = None) -> argparse.Namespace:
     except ValueError:
         parser.error(f"--load-cpus must be numbers, got {options.load_cpus!r}")
     return options
-
-
-def ask_for_file(parser: argparse.ArgumentParser, default: Path) -> None:
-    """The option that tells where everything measured is written."""
-    parser.add_argument(
-        "--json",
-        type=Path,
-        metavar="FILE",
-        default=default,
-        help="write everything measured here (default %(default)s)",
-    )
-
-
-def ask_for_modules(parser: argparse.ArgumentParser) -> None:
-    """The option by which a caller makes sure of what is measured."""
-    parser.add_argument(
-        "--modules", choices=("compiled", "pure"), help="measure nothing where ours are others"
-    )
-
-
-def check_modules(parser: argparse.ArgumentParser, options: argparse.Namespace) -> None:
-    """Exits with 2 when the modules that this process runs are not those that were asked for."""
-    if options.modules and (options.modules == "compiled") != (modules() == COMPILED):
-        parser.error(f"--modules: {options.modules} ones were asked for, these are {modules()}")
 
 
 def _chosen(parser: argparse.ArgumentParser, only: str) -> list[Work]:

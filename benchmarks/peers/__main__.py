@@ -15,8 +15,8 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks import results
-from benchmarks.__main__ import RESULTS, ask_for_file, ask_for_modules, check_modules
 from benchmarks.measuring import Shape, put_load, random_payload, values_of
+from benchmarks.options import RESULTS, ask_for_file, ask_for_modules, refuse_other_modules
 from benchmarks.peers.catalogue import PEERS, Peer
 from benchmarks.peers.environments import NotInstalled, install
 from benchmarks.peers.running import measure_peer
@@ -135,7 +135,7 @@ def arguments(given: Sequence[str] | None = None) -> argparse.Namespace:
     ask_for_file(parser, RESULTS / "peers.json")
     ask_for_modules(parser)
     options = parser.parse_args(given)
-    check_modules(parser, options)
+    refuse_other_modules(parser, options)
     wanted = [name for name in options.only.split(",") if name] or names
     for name in wanted:
         if name not in names:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 from redis.asyncio import Redis
@@ -34,8 +35,13 @@ async def stack(running: Running) -> AsyncIterator[Stack]:
 
 
 @pytest.fixture(params=["broker", "direct"])
-async def either_stack(request: pytest.FixtureRequest, running: Running) -> AsyncIterator[Stack]:
-    """One address to stream to: of a gateway before a worker, or of a worker itself."""
-    parts = {"direct": 1, "workers": 0, "gateways": 0} if request.param == "direct" else {}
-    async with running(**parts) as started:
+def either_parts(request: pytest.FixtureRequest) -> dict[str, Any]:
+    """Of a stack with one address to stream to: a gateway's before a worker, or a worker's own."""
+    return {"direct": 1, "workers": 0, "gateways": 0} if request.param == "direct" else {}
+
+
+@pytest.fixture
+async def either_stack(running: Running, either_parts: dict[str, Any]) -> AsyncIterator[Stack]:
+    """One address to stream to."""
+    async with running(**either_parts) as started:
         yield started

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import AsyncIterator
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,10 +16,9 @@ LIMIT_S = 0.01
 ROWS = np.random.default_rng(3).normal(size=(16, 4)).astype(np.float32)
 
 
-@pytest.fixture(params=["broker", "direct"])
-async def stack(request: pytest.FixtureRequest, running: Running) -> AsyncIterator[Stack]:
-    parts = {"direct": 1, "workers": 0, "gateways": 0} if request.param == "direct" else {}
-    async with running(**parts, busy_poll={"busy_poll_us": int(LIMIT_S * 1e6)}) as started:
+@pytest.fixture
+async def stack(running: Running, either_parts: dict[str, Any]) -> AsyncIterator[Stack]:
+    async with running(**either_parts, busy_poll={"busy_poll_us": int(LIMIT_S * 1e6)}) as started:
         yield started
 
 

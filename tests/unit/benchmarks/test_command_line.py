@@ -2,7 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from benchmarks.__main__ import RESULTS, arguments
+from benchmarks.__main__ import arguments
+from benchmarks.options import RESULTS
 from foundation.modules import COMPILED, modules
 
 OTHERS = "pure" if modules() == COMPILED else "compiled"
